@@ -10,14 +10,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
+import msgspec
 from attrs import frozen
 
-__all__ = ["LINKS", "LookedUp", "PathWalk", "WalkedTree"]
+__all__ = ["LINKS", "Hop", "LookedUp", "PathWalk", "WalkedTree"]
 
 LINKS = 40
 """Symbolic links that Linux follows for one path (MAXSYMLINKS)."""
 
 N = TypeVar("N")
+
+
+class Hop(msgspec.Struct, frozen=True, tag="link"):
+    """One symbolic link that was followed: its path, its target, and the position of its layer."""
+
+    path: str
+    target: str
+    layer: int
+
+    def __str__(self) -> str:
+        return f"{self.path} -> {self.target} (layer {self.layer})"
 
 
 class WalkedTree(Protocol[N]):

@@ -53,7 +53,7 @@ CONFINED = {
     "nacl": {"signatures/signing.py"},
     "sigstore": {"signatures/keyless.py"},
     "re2": {"policy/patterns.py"},
-    "debian_inspector": {"policy/quantities.py"},
+    "univers": {"policy/version_order.py"},
     "fsspec": {"cache/shared.py", "image/filesystem.py", "image/image.py"},
     "jinja2": {"render/html.py", "render/manifests.py"},
     "markupsafe": {"render/html.py"},

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 DISTRIBUTIONS = {
-    "debian_inspector": "debian-inspector", "jsonpath": "python-jsonpath", "nacl": "pynacl", "re2": "google-re2",
+    "jsonpath": "python-jsonpath", "nacl": "pynacl", "re2": "google-re2",
 }  # fmt: skip
 """Of packages that are imported by another name."""
 FOR_DEVELOPERS = {"all", "bench", "dev", "docs", "fuzz", "test"}
@@ -99,7 +99,7 @@ def test_a_module_of_ours_that_is_missing_is_a_mistake():
 OPTIONAL = (
     "jinja2",
     "re2",
-    "debian_inspector",
+    "univers",
     "cryptography",
     "jsonpath",
     "sigstore",
@@ -135,7 +135,7 @@ def test_without_optional_packages_the_command_works():
     [
         ("jinja2", ["-o", "html=os.html"]),
         ("re2", ["--policy", "policy.toml"]),
-        ("debian_inspector", ["--policy", "versions.toml"]),
+        ("univers", ["--policy", "versions.toml"]),
         ("cryptography", ["--verify-key", "cosign.pub"]),
     ],
 )

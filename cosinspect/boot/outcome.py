@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from attrs import field, frozen
 
 from cosinspect.boot.proof import Proof
+from cosinspect.report.schema import document_schema
 
 __all__ = ["BootResult", "Outcome"]
 
@@ -24,6 +26,29 @@ class BootResult(Enum):
     RESTARTED = "restarted"
     FIRMWARE = "not started by the firmware"
     UNDECIDED = "undecided"
+
+
+class _WireOutcome(msgspec.Struct):
+    """An outcome as `Outcome.to_dict` writes it."""
+
+    result: BootResult
+    booted: bool | None
+    reason: str
+    phase: str
+    login: Literal["password", "stage", "none"]
+    multi_user: str
+    system: str
+    etc_writable: bool | None
+    failed_units: list[str]
+    accel: Literal["kvm", "tcg"]
+    wall: float
+    cpu: float
+    entry: str
+    layout: list[str]
+    command_line: str
+    notes: list[str]
+    console_telling: list[str]
+    console_tail: list[str]
 
 
 @frozen
@@ -68,6 +93,11 @@ class Outcome:
         if self.result is BootResult.UNDECIDED:
             return None
         return self.result is BootResult.BOOTED
+
+    @staticmethod
+    def json_schema() -> dict[str, Any]:
+        """Return the JSON Schema of `to_dict`, the key `boot` of a report."""
+        return document_schema(_WireOutcome, title="cosinspect.boot/1")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values."""

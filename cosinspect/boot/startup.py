@@ -53,8 +53,17 @@ class Startup:
         return " ".join([*words, *(word for word in _SHOWN if word not in words)])
 
 
-def find_startup(rootfs: Rootfs, facts: Facts, entry: str, *, anyway: bool = False) -> Startup:
-    """Find out what an entry of the menu starts: `active` or `recovery`; `anyway` takes any kernel and initrd where it starts none.
+def find_startup(
+    rootfs: Rootfs, facts: Facts, entry: str, *, anyway: bool = False, firmware: bool = False
+) -> Startup:
+    """Find out what an entry of the menu starts.
+
+    Args:
+        rootfs: the image's tree.
+        facts: what is known of it.
+        entry: `active` or `recovery`.
+        anyway: whether any kernel and initrd are taken where the entry starts none.
+        firmware: whether firmware starts the menu, so that `anyway` leaves it to GRUB to fail.
 
     Raises:
         CannotBoot: nothing is there to start, or the entry is not known for this kind of image.
@@ -73,6 +82,9 @@ def find_startup(rootfs: Rootfs, facts: Facts, entry: str, *, anyway: bool = Fal
     except CannotBoot:
         if not anyway:
             raise
+        boot = _state(facts.boot_states, entry) if firmware else None
+        if boot is not None:
+            return Startup(facts.generation, table.boot, boot.state, "", (), "")
         return _plain(rootfs, facts, "active")
 
 

@@ -81,7 +81,7 @@ def try_boot(
         OSError: a file cannot be written.
     """
     emulator = find_emulator(facts.architecture)
-    startup = find_startup(rootfs, facts, trial.entry, anyway=trial.anyway)
+    startup = find_startup(rootfs, facts, trial.entry, anyway=trial.anyway, firmware=trial.firmware)
     if trial.accel == "kvm" and not kvm_usable(emulator.architecture):
         raise CannotBoot(
             "expected /dev/kvm to be usable for this architecture, it is not", remedy="use --accel tcg"

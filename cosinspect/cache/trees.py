@@ -10,7 +10,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from itertools import accumulate
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import msgspec
 
@@ -24,8 +24,6 @@ from cosinspect.rootfs.overlay import Merged
 from cosinspect.wire_types import ready
 
 __all__ = ["decode_tree", "encode_tree"]
-
-T = TypeVar("T")
 
 _NO_DEVICE = (0, 0)
 
@@ -126,6 +124,7 @@ class _StoredNames(Names):
     """The names in a directory of a record; the node of a name is made when it is asked for."""
 
     def __init__(self, stored: _Stored, found: _TreeDirectory, path: str) -> None:
+        super().__init__({})
         self._stored = stored
         self._path = path
         self._names = found.names
@@ -137,14 +136,13 @@ class _StoredNames(Names):
         self._ends = ends
         self._directories = found.directories
         self._change = unescape if found.escaped else None
-        self._own: dict[str, Node] = {}
 
     def _name(self, number: int) -> bytes:
         return self._names[self._ends[number - 1] if number else 0 : self._ends[number]]
 
-    def _node(self, number: int, name: str) -> Node:
-        first = self._count + number
-        data = self._children[self._ends[first - 1] if number else 0 : self._ends[first]]
+    def _node(self, place: int, name: str) -> Node:
+        first = self._count + place
+        data = self._children[self._ends[first - 1] if place else 0 : self._ends[first]]
         path = f"{self._path}/{name}" if self._path else name
         if data[0] == _PLAIN:
             return _plain_node(data, path)
@@ -165,26 +163,6 @@ class _StoredNames(Names):
             else:
                 high = middle
         return low if low < self._count and self._name(low) == wanted else None
-
-    def get(self, name: str, default: T | None = None, /) -> Node | T | None:  # type: ignore[override]
-        """Return the node of a name, the same one each time."""
-        node = self._own.get(name)
-        if node is not None:
-            return node
-        number = self._find(name)
-        if number is None:
-            return default
-        node = self._own[name] = self._node(number, name)
-        return node
-
-    def __getitem__(self, name: str) -> Node:
-        node = self.get(name)
-        if node is None:
-            raise KeyError(name)
-        return node
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._own or self._find(name) is not None)
 
     def __len__(self) -> int:
         return self._count

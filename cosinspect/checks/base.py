@@ -23,7 +23,7 @@ from cosinspect.formats.yip.conditions import World
 from cosinspect.oci.documents import Choice, ImageConfig
 from cosinspect.profiles import Deployment, Generation, Profile
 from cosinspect.report.capabilities import Need, needs_of_image
-from cosinspect.report.evidence import Evidence, LastLink, LayerStep, LinkFollowed, Removal
+from cosinspect.report.evidence import Evidence, Hop, LastLink, LayerStep, Removal
 from cosinspect.report.remedy import Remedy, share_packages
 from cosinspect.report.report import Capability, CheckResult, Finding, Kind, Level, Rule
 from cosinspect.report.undecided import CRASHED
@@ -234,9 +234,9 @@ _MOST_CURES = 50
 _MOST_PLACES = 12
 
 
-def links_of(trace: Trace) -> tuple[LinkFollowed, ...]:
+def links_of(trace: Trace) -> tuple[Hop, ...]:
     """Return the links that were followed to a path, each once, also in a loop."""
-    return tuple(dict.fromkeys(LinkFollowed(hop.path, hop.target, hop.layer) for hop in trace.hops))
+    return tuple(dict.fromkeys(trace.hops))
 
 
 def words_of(path: str, fault: ExecutionFault) -> str:
@@ -262,7 +262,7 @@ _STAGE_OF: Mapping[str, tuple[str, ...]] = {
     }.items()
     for module in modules
 }
-"""The stage of the boot (`cosinspect.report.boot_chain.BOOT_CHAIN`) for each module's checks."""
+"""The stage of the boot (`cosinspect.report.boot_chain.STAGES`) for each module's checks."""
 
 _STAGES = frozenset(stage for stages in _STAGE_OF.values() for stage in stages)
 

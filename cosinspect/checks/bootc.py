@@ -158,6 +158,7 @@ def _kargs_fault(text: str) -> str:
     why="`bootc container lint` and ostree refuse the image: `Found multiple subdirectories in usr/lib/modules`.",
     remedy="Remove the older kernel in the step that installs the newer one.",
     applies=subjects.bootc,
+    tags=("kernel",),
 )
 def bootc_kernels_several(context: CheckContext) -> Iterator[Finding | str]:
     """Count the directories of modules that have a kernel."""
@@ -212,6 +213,7 @@ def bootc_name_undecodable(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Make the directories in the Dockerfile.",
     applies=subjects.bootc,
     cure=file_remedies.makes_directory,
+    tags=("system",),
 )
 def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each, as a directory and not a link."""
@@ -238,6 +240,7 @@ def bootc_directory_missing(context: CheckContext) -> Iterator[Finding | str]:
         "make both as the base image had them",
         lambda *_: ("RUN mkdir -p /sysroot && rm -rf /ostree && ln -s sysroot/ostree /ostree",),
     ),
+    tags=("initrd",),
 )
 def bootc_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look at both without following the link, whose target exists only on a deployed system; and at the base's own description."""
@@ -269,6 +272,7 @@ def bootc_root_missing(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Install a kernel at vmlinuz in its directory of modules, or a unified kernel image in /boot/EFI/Linux.",
     applies=subjects.bootc,
     cure=boot_remedies.kernel_package,
+    tags=("kernel",),
 )
 def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look where ostree looks."""
@@ -301,6 +305,7 @@ def bootc_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     reads=_READS,
     applies=subjects.bootc,
     cure=remedies.rebuilds("build the initramfs", options="--add ostree"),
+    tags=("initrd",),
 )
 def bootc_initramfs_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside each kernel, and unpack the file there by the kernel's rules."""
@@ -338,6 +343,7 @@ def bootc_initramfs_missing(context: CheckContext) -> Iterator[Finding | str]:
     reads=_READS,
     applies=subjects.bootc,
     cure=boot_remedies.kernel_package,
+    tags=("kernel",),
 )
 def bootc_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the header."""

@@ -86,6 +86,7 @@ def _initrd(context: CheckContext) -> tuple[str, Initrd]:
     reads=_READS,
     applies=subjects.elemental3,
     cure=boot_remedies.kernel_package,
+    tags=("kernel",),
 )
 def elemental3_kernel_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Search as FindKernel does (pkg/sys/vfs/vfs.go)."""
@@ -135,6 +136,7 @@ def _broken_link(context: CheckContext, trace: Trace) -> Finding:
     reads=_READS,
     applies=subjects.elemental3,
     cure=boot_remedies.kernel_hmac,
+    tags=("kernel",),
 )
 def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside the selected kernel (vfs.go FindKernelHmac; pkg/bootloader/grub.go)."""
@@ -158,6 +160,7 @@ def elemental3_hmac_missing(context: CheckContext) -> Iterator[Finding | str]:
     reads=_READS,
     applies=subjects.elemental3,
     cure=remedies.rebuilds("build the initrd beside the kernel"),
+    tags=("initrd",),
 )
 def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look beside the selected kernel (pkg/bootloader/grub.go)."""
@@ -188,6 +191,7 @@ def elemental3_initrd_missing(context: CheckContext) -> Iterator[Finding | str]:
     reads=_READS,
     applies=subjects.elemental3,
     cure=boot_remedies.kernel_package,
+    tags=("kernel",),
 )
 def elemental3_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Read the header of the selected kernel."""
@@ -221,6 +225,7 @@ def elemental3_kernel_unusable(context: CheckContext) -> Iterator[Finding | str]
     reads=_READS,
     applies=subjects.elemental3,
     cure=remedies.rebuilds("build the initrd with the dracut module btrfs", options="--add btrfs"),
+    tags=("initrd",),
 )
 def elemental3_initrd_unready(context: CheckContext) -> Iterator[Finding | str]:
     """Unpack it; look for its kernel's modules, btrfs and the generator (pkg/deployment, snapper_upgrade_helper.go)."""

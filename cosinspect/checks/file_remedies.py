@@ -18,7 +18,7 @@ from cosinspect.checks.remedies import (
     written,
 )
 from cosinspect.formats.text.systemd import read_unit
-from cosinspect.report.evidence import Line, LinkFollowed
+from cosinspect.report.evidence import Hop, Line
 from cosinspect.report.remedy import Instruction, Remedy
 from cosinspect.report.report import Finding
 
@@ -93,7 +93,7 @@ def links_namesake(context: CheckContext, finding: Finding) -> Remedy | None:
 
 def merges_directory(context: CheckContext, finding: Finding) -> Remedy | None:
     """Restore a link that a directory replaced, and move the directory's content to the link's target."""
-    hop = next((each for each in finding.grounds if isinstance(each, LinkFollowed)), None)
+    hop = next((each for each in finding.grounds if isinstance(each, Hop)), None)
     if hop is None:
         return None
     path = quoted(hop.path)

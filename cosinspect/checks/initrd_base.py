@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from cosinspect.checks import remedies
@@ -11,6 +12,7 @@ from cosinspect.checks.initrd import READS, about, opened
 from cosinspect.facts.file_trees import InitrdFiles
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.formats.text.systemd import exec_commands
 from cosinspect.report.report import Finding, Level
 
 __all__ = ["initrd_base_missing", "starts_with_systemd"]
@@ -56,6 +58,7 @@ _DRACUT_LIBRARY = (
     tuple(f"{top}/dracut-lib.sh" for top in _LIB),
     "the hook of the toolkit finds no kernel argument and does nothing, and the boot hangs",
 )
+_HOOK = re.compile(r"dracut/hooks/([^/]+)/")
 _UNITS = {
     "initrd-switch-root.service": "nothing switches to the root, and the boot hangs",
     "initrd-switch-root.target": "nothing switches to the root, and the boot hangs",
@@ -114,8 +117,37 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
                 bad = True
                 reason = f"which {need.by} requires, {need.placement.reason}: systemd freezes"
                 yield about(context, path, f"expected the unit {need.name} in the initrd, {reason}")
+        for stage, reason in _stages_not_run(context, initrd, units):
+            bad = True
+            effect = f"the hooks of the toolkit in {stage} do not run, and the boot hangs"
+            yield about(
+                context, path, f"expected dracut to run its stage {stage} in the initrd, {reason}: {effect}"
+            )
         if not bad:
             yield f"{path} has what systemd needs to find the root and switch to it"
+
+
+def _stages_not_run(context: CheckContext, initrd: Initrd, units: UnitTree) -> Iterator[tuple[str, str]]:
+    """Yield the stages of dracut that have hooks of the toolkit and do not run, each with the reason.
+
+    A service of dracut's name runs the hooks of a stage (dracut.bootup(7)); a machine without its program waits for the root without end.
+    """
+    table = context.derivative
+    hooks = [name for group in (table.initrd_files if table is not None else ()) for name in group]
+    stages = {found[1] for name in hooks if initrd.exists(name) and (found := _HOOK.search(name))}
+    started = {need.name for need in units.started_by("initrd.target")} if stages else set()
+    for stage in sorted(stages):
+        service = f"dracut-{stage}.service"
+        place = units.find(service)
+        if not place.is_there:
+            yield stage, f"{service}: {place.reason}"
+        elif service not in started:
+            yield stage, f"nothing that initrd.target starts asks for {service}"
+        else:
+            for command in exec_commands(units.unit(service)):
+                program = command.path.lstrip("/")
+                if program and (reason := _reason(initrd, (program,), is_read=False, is_program=True)):
+                    yield stage, f"/{program}, which {service} runs: {reason}"
 
 
 def _sources_library(context: CheckContext, initrd: Initrd) -> bool:

@@ -219,6 +219,7 @@ def _with_systemd(context: CheckContext) -> Iterator[tuple[str, Initrd]]:
     reads=READS,
     applies=subjects.kairos_by_grub,
     cure=remedies.rebuilds(),
+    tags=("initrd",),
 )
 def kairos_initrd_service_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for the unit and its link by name; releases link it into different targets."""
@@ -273,6 +274,7 @@ def kairos_initrd_command_missing(context: CheckContext) -> Iterator[Finding | s
     remedy="Unmask the unit, or install its package again.",
     applies=subjects.kairos,
     cure=file_remedies.unmasks,
+    tags=("system",),
 )
 def kairos_unit_masked(context: CheckContext) -> Iterator[Finding | str]:
     """Look at getty.target, systemd-udevd and systemd-logind: links to /dev/null mask them."""

@@ -159,7 +159,8 @@ def recovery_drivers_missing(context: CheckContext) -> Iterator[Finding | str]:
     name="mode-unrecognised",
     level=Level.NOTE,
     summary="No cloud-config has a step for the live system or for the recovery system.",
-    why="Both boot; a live system does not read the cloud-configs of its medium, and no message says that this is the recovery system.",
+    why="""Both boot: a live system does not read the cloud-configs of its medium, and no message says that this is the recovery system. Reset
+    does not need the step: elemental reads the command line, and toolkit v2 a file that the initrd writes.""",
     remedy="Install the toolkit's cloud-configs for the live system and for recovery.",
     applies=subjects.deployed_by_elemental,
     cure=remedies.from_toolkit("cloud-configs", "install the toolkit's cloud-configs"),

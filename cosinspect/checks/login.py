@@ -28,6 +28,7 @@ _GENERATOR = (
     "/lib/systemd/system-generators/systemd-getty-generator",
 )
 _LOGIND = "systemd-logind.service"
+_SYSUSERS = "systemd-sysusers.service"
 _LOGIN = "/bin/login"  # util-linux, _PATH_LOGIN
 _REMOTE = ("ssh.service", "sshd.service", "ssh.socket", "sshd.socket", "dropbear.service", "dropbear.socket")
 _STEPS: dict[Kind, str] = {
@@ -53,7 +54,9 @@ _ALTERNATIVE_FILES = ("/usr/lib/passwd", "/usr/etc/passwd")
         "{etc,usr/lib,usr/etc}/passwd",
         "etc/nsswitch.conf",
         "{etc,usr/lib,usr/etc,usr/share}/pam.d/*",
-        "usr/lib/sysusers.d/*.conf",
+        "{etc,usr/lib}/sysusers.d/*.conf",
+        "etc/.updated",
+        "usr/bin/systemd-sysusers",
     ),
     universal=True,
     cure=remedies.reinstalls(lead="install the package of {name}"),
@@ -86,10 +89,13 @@ def _account(context: CheckContext) -> Iterator[Finding | str]:
     for place in places:
         for account in read_passwd(context.facts.text(place).text or ""):
             accounts.setdefault(account.name, (place, account))
-    if table is not None and table.accounts_by_sysusers and "root" not in accounts:
-        for entry in context.rootfs.glob("/usr/lib/sysusers.d/*.conf"):
-            for account in read_sysusers(context.facts.text(entry.path).text or ""):
-                accounts.setdefault(account.name, (entry.path, account))
+    if "root" not in accounts and (
+        (table is not None and table.accounts_by_sysusers) or _sysusers_starts(context)
+    ):
+        for pattern in ("/etc/sysusers.d/*.conf", "/usr/lib/sysusers.d/*.conf"):
+            for entry in context.rootfs.glob(pattern):
+                for account in read_sysusers(context.facts.text(entry.path).text or ""):
+                    accounts.setdefault(account.name, (entry.path, account))
     found = accounts.get("root")
     if found is None:
         trace = context.rootfs.trace(places[0])
@@ -111,6 +117,18 @@ def _account(context: CheckContext) -> Iterator[Finding | str]:
         )
     else:
         yield f"root is in {place}, its shell is {root.shell}"
+
+
+def _sysusers_starts(context: CheckContext) -> bool:
+    """Return whether systemd-sysusers adds the accounts that are missing, which it does before sysinit.target."""
+    needs = {need.name: need.placement for need in context.facts.units.started_by("default.target")}
+    place = needs.get(_SYSUSERS)
+    if place is None or not place.is_there or not context.rootfs.exists("/usr/bin/systemd-sysusers"):
+        return False
+    # ConditionNeedsUpdate=/etc (systemd, condition_test_needs_update): /usr is newer than the last update of /etc.
+    updated = context.rootfs.trace("/etc/.updated").entry
+    usr = context.rootfs.trace("/usr").entry
+    return updated is None or (usr is not None and usr.mtime > updated.mtime)
 
 
 # -- the prompt --------------------------------------------------------------------------------------------------------

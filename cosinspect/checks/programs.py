@@ -14,7 +14,7 @@ from cosinspect.checks.units import READS as UNIT_READS
 from cosinspect.checks.units import service_at
 from cosinspect.facts.loader import ExecutionFault
 from cosinspect.formats.text.systemd import exec_commands
-from cosinspect.report.evidence import LinkFollowed, Mention
+from cosinspect.report.evidence import Hop, Mention
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.history import Action
 
@@ -294,7 +294,7 @@ def merged_directory_replaced(context: CheckContext) -> Iterator[Finding | str]:
             f"/{name}",
             change.layer,
             (
-                LinkFollowed(f"/{name}", link.link, link.layer),
+                Hop(f"/{name}", link.link, link.layer),
                 Mention(f"{context.step(change.layer)} replaced it", change.layer),
             ),
         )

@@ -80,6 +80,7 @@ def trusted_version_missing(context: CheckContext) -> Iterator[Finding | str]:
     reads=("boot/vmlinuz*",),
     applies=subjects.trusted_boot,
     cure=boot_remedies.kernel_link,
+    tags=("kernel",),
 )
 def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     """Look at the tool's path; the checks on the kernel read the file."""
@@ -111,6 +112,7 @@ def trusted_kernel_unfound(context: CheckContext) -> Iterator[Finding | str]:
     remedy="Run kairos-init in the Dockerfile, which installs immucore, and do not create /init.",
     applies=subjects.trusted_boot,
     cure=remedies.deletes("delete it"),
+    tags=("initrd",),
 )
 def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
     """Look at /init, and at immucore with the links that lead to it."""
@@ -145,6 +147,7 @@ def trusted_init_unusable(context: CheckContext) -> Iterator[Finding | str]:
     reads=("boot/config-*", "{usr/,}lib/modules/*/config"),
     applies=subjects.trusted_boot,
     cure=boot_remedies.kernel_package,
+    tags=("kernel",),
 )
 def trusted_kernel_config(context: CheckContext) -> Iterator[Finding | str]:
     """Read the kernel's header, and its configuration if the image has it."""

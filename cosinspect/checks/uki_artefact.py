@@ -64,6 +64,7 @@ def _entries(context: CheckContext) -> list[Entry]:
     reads=(*READS, "loader/entries/*.conf"),
     applies=subjects.uki,
     cure=remedies.by_hand("build the image again with `auroraboot build-uki --output-type container`"),
+    tags=("boot-menu",),
 )
 def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     """Look for each name as FAT does, and for the role that the agent copies."""
@@ -113,6 +114,7 @@ def uki_file_missing(context: CheckContext) -> Iterator[Finding | str]:
     reads=(*READS, "loader/entries/*.conf"),
     applies=subjects.uki,
     cure=remedies.by_hand("name an existing file"),
+    tags=("boot-menu",),
 )
 def uki_entry_broken(context: CheckContext) -> Iterator[Finding | str]:
     """Read each entry, and look for the program that it names."""

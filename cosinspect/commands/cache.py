@@ -11,14 +11,14 @@ from cosinspect.cache import DirectoryStore
 from cosinspect.commands.command import Terminal, WrongUse
 from cosinspect.commands.options import add_cache, add_format, store_of
 from cosinspect.errors import InvalidCache
-from cosinspect.report.display import printable
+from cosinspect.report.display import printable, size
 
 __all__ = ["configure", "run"]
 
 Outcome: TypeAlias = "tuple[int, dict[str, Any], list[str]]"
 """Exit status, values for programs, lines for people."""
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?", re.IGNORECASE)
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -35,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_size,
         default=0,
         metavar="SIZE",
-        help="size that prune keeps, such as 500M or 2G; default: 0",
+        help="size that prune keeps, such as 500M or 2G (decimal) or 2Gi; default: 0",
     )
     add_cache(parser)
     add_format(parser)
@@ -78,13 +78,11 @@ def _info(store: DirectoryStore) -> Outcome:
         of_kind[1] += kept.size
     values = {
         "path": str(store.path),
-        "kinds": {kind: {"files": count, "bytes": size} for kind, (count, size) in sorted(kinds.items())},
+        "kinds": {kind: {"files": count, "bytes": taken} for kind, (count, taken) in sorted(kinds.items())},
     }
-    count, size = (sum(each[number] for each in kinds.values()) for number in (0, 1))
-    lines = [f"{store.path}: {_files(count)}, {_human(size)}"]
-    lines.extend(
-        f"  {kind:<10}  {number:>6}  {_human(of):>10}" for kind, (number, of) in sorted(kinds.items())
-    )
+    count, taken = (sum(each[number] for each in kinds.values()) for number in (0, 1))
+    lines = [f"{store.path}: {_files(count)}, {size(taken)}"]
+    lines.extend(f"  {kind:<10}  {number:>6}  {size(of):>12}" for kind, (number, of) in sorted(kinds.items()))
     return 0, values, lines
 
 
@@ -102,24 +100,16 @@ def _verify(store: DirectoryStore) -> Outcome:
 
 
 def _prune(store: DirectoryStore, bound: int) -> Outcome:
-    count, size = store.prune(bound)
-    values = {"path": str(store.path), "removed": count, "bytes": size}
-    return 0, values, [f"{store.path}: {_files(count)} removed, {_human(size)}"]
+    count, freed = store.prune(bound)
+    values = {"path": str(store.path), "removed": count, "bytes": freed}
+    return 0, values, [f"{store.path}: {_files(count)} removed, {size(freed)}"]
 
 
 def _size(text: str) -> int:
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise argparse.ArgumentTypeError(f"expected a size such as 500M or 2G, found {text[:40]!r}")
-    return int(float(found[1]) * 1024 ** _UNITS[found[2].upper()])
-
-
-def _human(size: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** _UNITS[found[2].upper()])
 
 
 def _files(count: int) -> str:

@@ -64,7 +64,11 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
         )
         terminal.out.write(document(bill))
     elif arguments.format == "json":
-        listed = {"databases": [database.to_dict() for database in databases]}
+        listed = {
+            "schema": "cosinspect.packages/1",
+            "image": {"name": image.name, "digest": str(image.digest)},
+            "databases": [database.to_dict() for database in databases],
+        }
         terminal.out.write(json_text(listed, indent=2) + "\n")
     else:
         if not databases:

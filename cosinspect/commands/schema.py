@@ -11,10 +11,22 @@ from cosinspect.commands.command import ExitStatus, Terminal
 __all__ = ["SCHEMAS", "configure", "run"]
 
 SCHEMAS = {
-    "report": ("cosinspect.report.report", "Report", "a report: check --format json"),
-    "scan": ("cosinspect.fleet.record", "ScanRecord", "one line of scan -o FILE"),
+    "report": "a report: check --format json, boot --format json",
+    "scan": "one line of scan -o FILE",
+    "boot": "the key boot of the report that boot --format json prints",
+    "diff": "diff --format json, of one image or of two",
+    "explain": "explain --format json",
+    "layers": "layers --format json",
+    "packages": "packages --format json",
 }
-"""The module and class of each schema, and the document that it describes."""
+"""The document that each schema describes."""
+
+_CLASSES = {
+    "report": ("cosinspect.report.report", "Report"),
+    "scan": ("cosinspect.fleet.record", "ScanRecord"),
+    "boot": ("cosinspect.boot.outcome", "Outcome"),
+}
+"""The module and class of the schemas that a class of the library has."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +38,12 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
     """Run the command and return the exit status."""
     if arguments.schema is None:
         wide = max(map(len, SCHEMAS))
-        terminal.out.writelines(f"{name:<{wide}}  {told}\n" for name, (_, _, told) in SCHEMAS.items())
+        terminal.out.writelines(f"{name:<{wide}}  {told}\n" for name, told in SCHEMAS.items())
         return ExitStatus.YES
-    module, kind, _ = SCHEMAS[arguments.schema]
-    schema = getattr(import_module(module), kind).json_schema()
+    if arguments.schema in _CLASSES:
+        module, kind = _CLASSES[arguments.schema]
+        schema = getattr(import_module(module), kind).json_schema()
+    else:
+        schema = import_module("cosinspect.commands.documents").schema_of(arguments.schema)
     terminal.out.write(json.dumps(schema, indent=2) + "\n")
     return ExitStatus.YES

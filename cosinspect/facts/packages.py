@@ -112,6 +112,7 @@ def find_packages(
     *,
     limits: Limits = DEFAULT_LIMITS,
     parsed: Parsed | None = None,
+    layers: bool = True,
 ) -> tuple[PackageDatabase, ...]:
     """Read the package databases of an image.
 
@@ -121,12 +122,13 @@ def find_packages(
         types: the kinds that are looked for.
         limits: bounds for what is read.
         parsed: what is known of luet's files that were read before.
+        layers: whether to find the layer that brought each package, which reads earlier versions of the databases, and its package URL.
 
     Raises:
         SourceError: a layer cannot be fetched again.
         ContentError: a layer has changed.
     """
-    search = _Search(rootfs, limits)
+    search = _Search(rootfs, limits, layers=layers)
     wanted = set(types)
     found: list[PackageDatabase] = []
     if "luet" in wanted:
@@ -155,11 +157,12 @@ Read = Callable[[bytes, bytes], Listed]
 
 
 class _Search:
-    """Looks for databases in one tree; each file is read once, whatever its paths."""
+    """Looks for databases in one tree; each file is read once, independent of its paths."""
 
-    def __init__(self, rootfs: Rootfs, limits: Limits) -> None:
+    def __init__(self, rootfs: Rootfs, limits: Limits, *, layers: bool) -> None:
         self._rootfs = rootfs
         self._limits = limits
+        self._layers = layers
         self._seen: set[str] = set()
         self._system: tuple[str, str] | None = None
 
@@ -221,6 +224,11 @@ class _Search:
     ) -> PackageDatabase:
         """Find the layer that brought each package by reading the earlier versions of the database."""
         packages, problems = listed
+        if not self._layers:
+            layer = self._rootfs.stat(paths[0]).layer
+            return PackageDatabase(
+                path=paths[0], layer=layer, type=kind, packages=packages, problems=problems
+            )
         versions = self._rootfs.versions(paths)
         top = next(versions)[0]
         layers: dict[tuple[str, str, str, str], int | None] = {each.identity: top for each in packages}
@@ -289,8 +297,10 @@ class _Search:
                 faults.append(f"{entry.name if kind == 'deb' else entry.path}: {explain_fault(fault)}")
                 continue
             problems.extend(noted)
-            brought = self._first_layer(entry)
-            packages.extend(self._with_url(each, brought) for each in listed)
+            if self._layers:
+                brought = self._first_layer(entry)
+                listed = tuple(self._with_url(each, brought) for each in listed)
+            packages.extend(listed)
         yield PackageDatabase(
             path=path,
             layer=max((entry.layer for entry in entries), default=0),
@@ -301,7 +311,7 @@ class _Search:
         )
 
     def _first_layer(self, entry: Entry) -> int:
-        """Return the layer from which on a file is there, whatever later layers wrote into it."""
+        """Return the layer that added a file; later layers may have changed its content."""
         layer = entry.layer
         for change in reversed(self._rootfs.history(entry.path)):
             if change.type != "file":

@@ -109,7 +109,7 @@ class ScanRecord:
     @staticmethod
     def json_schema() -> dict[str, Any]:
         """Return the JSON Schema of a line."""
-        return document_schema(_WireRecord, SCHEMA)
+        return document_schema(_WireRecord, title=SCHEMA)
 
     def row(self) -> dict[str, Any]:
         """Return it as flat values, for tables."""

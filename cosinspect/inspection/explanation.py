@@ -16,7 +16,7 @@ from cosinspect.checks.base import Check, CheckContext, links_of
 from cosinspect.errors import PathNotFound
 from cosinspect.globs import path_expression
 from cosinspect.layer.whiteout import deleted_by
-from cosinspect.report.boot_chain import BOOT_CHAIN, StageState, stage_states
+from cosinspect.report.boot_chain import STAGES, StageState, stage_states, stage_titles
 from cosinspect.report.capabilities import NO_NEEDS
 from cosinspect.report.display import counted
 from cosinspect.report.evidence import Evidence, LastLink, LayerStep, Line, Removal
@@ -142,17 +142,19 @@ class Explainer:
         return tuple(found)
 
     def boot(self) -> Iterator[Explanation]:
-        """Return the boot from GRUB to the login, with the evidence in the image; a stage may fail, or be undecided."""
+        """Return the boot from the boot loader to the login, with the evidence in the image; a stage may fail, or be undecided."""
         stages = [
             [
                 result
                 for result in self.report.results
                 if tag in result.tags and (not result.capabilities or Capability.BOOT in result.capabilities)
             ]
-            for _, tag in BOOT_CHAIN
+            for tag in STAGES
         ]
         deciding = [{result.kind for result in results if result.capabilities} for results in stages]
-        for (title, _), results, state in zip(BOOT_CHAIN, stages, stage_states(deciding), strict=True):
+        table = self.context.table
+        titles = stage_titles(table.starts if table is not None else "")
+        for title, results, state in zip(titles, stages, stage_states(deciding), strict=True):
             causes = [
                 Cause(text) for result in results if result.kind is Kind.PASS for text in result.evidence
             ]
@@ -264,7 +266,7 @@ class Explainer:
                 yield Cause(str(each))
 
     def _way(self, path: str) -> _Asker | None:
-        """Return what reads a path, if known: GRUB for paths in bootargs.cfg, its menu for bootargs.cfg."""
+        """Return the reader of a path, if known: GRUB for paths in bootargs.cfg, its menu for bootargs.cfg."""
         facts = self.context.facts
         source = facts.text(facts.bootargs_path)
         files = (("kernel", facts.kernels), ("initramfs", facts.initrds))

@@ -3,7 +3,7 @@
 A policy extends a profile. Its rules become checks, its levels and required capabilities are added, and its
 waivers cover findings without hiding them. `docs/policy.md` is the manual.
 
-It may import `checks`, `formats`, `profiles`, `report` and `rootfs`. Add a kind of rule in `rules`; `plan`
+It may import `checks`, `facts`, `formats`, `profiles`, `report` and `rootfs`. Add a kind of rule in `rules`; `plan`
 combines profile and policies.
 """
 

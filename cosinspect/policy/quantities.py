@@ -9,9 +9,10 @@ from typing import Any
 
 from attrs import frozen
 
-from cosinspect.extras import load_extra
+from cosinspect.formats.packages.package import PackageType
+from cosinspect.policy.version_order import parse_version
 
-__all__ = ["VersionRange", "parse_size"]
+__all__ = ["VersionRange", "parse_size", "split_range"]
 
 _SIZE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?) ?(bytes|[kMGT]B|[KMGT]iB)")
 _UNITS = {
@@ -24,7 +25,6 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge, "<=": operator.le, "<": operator.lt, ">": operator.gt,
     "!=": operator.ne, "==": operator.eq, "=": operator.eq,
 }  # fmt: skip
-MAX_VERSION = 200
 
 
 def parse_size(text: str) -> int:
@@ -41,31 +41,28 @@ def parse_size(text: str) -> int:
 
 @frozen
 class VersionRange:
-    """Comparisons that must all be true, `>=0.14, <1.0`, by Debian's order: 1.0~rc1 < 1.0 < 1.0-1 < 1.0-2 < 1.0.1.
+    """Comparisons that must all be true, `>=0.14, <1.0`, by the order of a kind of packages (`version_order`).
 
     Attributes:
         text: as written.
+        kind: the kind of packages.
         bounds: operator and version of each.
     """
 
     text: str
+    kind: PackageType
     bounds: tuple[tuple[str, Any], ...]
 
     @classmethod
-    def parse(cls, text: str) -> VersionRange:
-        """Read a range.
+    def parse(cls, text: str, kind: PackageType = "luet") -> VersionRange:
+        """Read a range of versions of a kind of packages.
 
         Raises:
             ValueError: the text is not a range.
             MissingPackage: the extra `policy` is not installed.
         """
-        bounds = []
-        for part in text.split(","):
-            match = _COMPARISON.fullmatch(part.strip())
-            if match is None:
-                raise ValueError(f"expected comparisons such as >=0.14, <1.0, found {part.strip()[:40]!r}")
-            bounds.append((match[1], _version(match[2])))
-        return cls(text, tuple(bounds))
+        bounds = [(sign, parse_version(version, kind)) for sign, version in split_range(text)]
+        return cls(text, kind, tuple(bounds))
 
     def holds(self, version: str) -> bool:
         """Return whether a version is in the range.
@@ -73,14 +70,20 @@ class VersionRange:
         Raises:
             ValueError: the text is not a version.
         """
-        found = _version(version)
+        found = parse_version(version, self.kind)
         return all(_OPERATORS[sign](found, bound) for sign, bound in self.bounds)
 
 
-def _version(text: str) -> Any:
-    if len(text) > MAX_VERSION:
-        raise ValueError(f"expected a version, found {len(text)} characters")
-    try:
-        return load_extra("debian_inspector.version", "policy").Version.from_string(text)
-    except ValueError as fault:
-        raise ValueError(f"expected a version that begins with a digit, found {text[:40]!r}") from fault
+def split_range(text: str) -> list[tuple[str, str]]:
+    """Return the operator and the version of each comparison of a range.
+
+    Raises:
+        ValueError: the text is not a range.
+    """
+    found = []
+    for part in text.split(","):
+        match = _COMPARISON.fullmatch(part.strip())
+        if match is None:
+            raise ValueError(f"expected comparisons such as >=0.14, <1.0, found {part.strip()[:40]!r}")
+        found.append((match[1], match[2]))
+    return found

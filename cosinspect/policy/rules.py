@@ -14,9 +14,11 @@ import msgspec
 
 from cosinspect.checks.base import Check, CheckContext, NotApplicable, Undecided
 from cosinspect.errors import LimitExceeded
+from cosinspect.facts.packages import package_reads
+from cosinspect.formats.packages.package import PackageType
 from cosinspect.mistakes import Parser
 from cosinspect.policy.patterns import Pattern
-from cosinspect.policy.quantities import VersionRange, parse_size
+from cosinspect.policy.quantities import VersionRange, parse_size, split_range
 from cosinspect.report.report import Capability, Finding, Level
 from cosinspect.rootfs.rootfs import Entry
 
@@ -30,6 +32,8 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=2**32)]
 _ID = re.compile(r"[A-Z][A-Z0-9]{0,15}-?\d{1,6}")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MARKS = ("*", "?", "[")
+_LUET_NAME = re.compile(r"[^/\s]+/[^/\s]+")
+_PACKAGE_NAME = re.compile(r"\S+")
 
 
 class PolicyRule(msgspec.Struct, kw_only=True, frozen=True):
@@ -213,15 +217,17 @@ class FileRule(PolicyRule, kw_only=True, frozen=True):
 
 
 class PackageRule(PolicyRule, kw_only=True, frozen=True):
-    """A package that luet's databases must list, or must not.
+    """A package that the image's databases must list, or must not.
 
     Attributes:
-        package: `category/name`.
+        package: its name; luet's as `category/name`.
+        type: the kind of the package.
         exists: whether it must be installed, or must not.
         version: comparisons that all must hold: `>=0.14, <1.0`.
     """
 
     package: Text
+    type: PackageType = "luet"
     exists: bool = True
     version: str | None = None
 
@@ -232,22 +238,46 @@ class PackageRule(PolicyRule, kw_only=True, frozen=True):
 
     @classmethod
     def parsers(cls) -> dict[str, Parser]:
-        """Add the package and the range."""
-        return {**PolicyRule.parsers(), "package": _read_package, "version": VersionRange.parse}
+        """Add the package and the form of the range; `problems` knows the kind of the versions."""
+        return {**PolicyRule.parsers(), "package": _read_package, "version": split_range}
+
+    def problems(self) -> dict[str, str]:
+        """Find a name of another kind, and a range that is not of the kind's versions.
+
+        Raises:
+            MissingPackage: the extra `policy` is not installed.
+        """
+        found = {}
+        is_luet_name = _LUET_NAME.fullmatch(self.package) is not None
+        if self.type == "luet" and not is_luet_name:
+            found["package"] = (
+                "expected category/name, such as system/cos-setup, or the type of another kind beside it, such as deb; "
+                f"found {self.package[:60]!r}"
+            )
+        if self.type != "luet" and "/" in self.package:
+            found["package"] = (
+                f"expected a name without a slash for the type {self.type}, found {self.package[:60]!r}"
+            )
+        if self.version is not None:
+            try:
+                VersionRange.parse(self.version, self.type)
+            except ValueError as fault:
+                found["version"] = str(fault)
+        return found
 
     @property
     def reads(self) -> tuple[str, ...]:
         """The databases."""
-        return ("etc/luet/luet.yaml", "**/luet.db")
+        return package_reads((self.type,))
 
     def run(self, context: CheckContext) -> Iterator[Finding | str]:
         """Look into every database of the image."""
-        wanted = VersionRange.parse(self.version) if self.version is not None else None
-        fit = others = 0
-        faults = []
-        for database in context.facts.databases:
-            for package in database.database.packages if database.database is not None else ():
-                if f"{package.category}/{package.name}" != self.package:
+        wanted = VersionRange.parse(self.version, self.type) if self.version is not None else None
+        databases = context.facts.packages(self.type)
+        fit = others = faults = 0
+        for number, database in enumerate(databases):
+            for place, package in enumerate(database.packages):
+                if package.full_name != self.package:
                     continue
                 try:
                     is_fit = wanted is None or wanted.holds(package.version)
@@ -255,18 +285,24 @@ class PackageRule(PolicyRule, kw_only=True, frozen=True):
                     raise Undecided(f"{self.package} in {database.path}: {fault}") from fault
                 fit += is_fit
                 others += not is_fit
-                told = f"found {self.package} {package.version}"
                 if is_fit != self.exists:
+                    faults += 1
                     asked = f"{self.package} {self.version or ''}".strip()
                     expected = f"expected {asked}" if self.exists else f"expected no {asked}"
-                    layer = context.step(database.layer)
-                    faults.append(Finding(f"{expected}, {told}", database.path, database.layer, (layer,)))
-        yield from faults
+                    brought = context.facts.packages(self.type, layers=True)[number].packages[place].layer
+                    yield Finding(
+                        f"{expected}, found {self.package} {package.version}",
+                        database.path,
+                        brought,
+                        (context.step(brought),) if brought is not None else (),
+                    )
+        broken = [item for item in databases if item.fault is not None]
+        if broken and not fit and not faults:
+            raise Undecided(
+                f"{broken[0].path} cannot be read, which may list {self.package}: {broken[0].fault}"
+            )
         if not fit and not others and self.exists:
-            broken = [item.path for item in context.facts.databases if item.database is None]
-            if broken:
-                raise Undecided(f"{broken[0]} cannot be read, which may list {self.package}")
-            yield Finding(f"expected the package {self.package}, no luet database lists it")
+            yield Finding(f"expected the package {self.package}, no {self.type} database lists it")
         elif not faults and self.exists:
             yield f"{self.package} is installed"
 
@@ -438,5 +474,5 @@ def _read_mode(text: str) -> None:
 
 
 def _read_package(text: str) -> None:
-    if not re.fullmatch(r"[^/\s]+/[^/\s]+", text):
-        raise ValueError(f"expected category/name, such as system/cos-setup, found {text[:60]!r}")
+    if not _PACKAGE_NAME.fullmatch(text):
+        raise ValueError(f"expected the name of a package without blanks, found {text[:60]!r}")

@@ -338,6 +338,11 @@ class Generation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     sources: dict[Part, str] = {}
 
     @property
+    def starts(self) -> str:
+        """What starts the system: the kind of its initrds, or a unified kernel image that is made of the whole tree."""
+        return "unified" if self.trusted_boot else self.initrds
+
+    @property
     def recovery_labels(self) -> frozenset[str]:
         """The labels that the command line of the recovery system alone has."""
         found: dict[bool, set[str]] = {True: set(), False: set()}

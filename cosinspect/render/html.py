@@ -17,7 +17,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from cosinspect.cost import cost_line
-from cosinspect.report.boot_chain import BOOT_CHAIN, StageState, stage_states
+from cosinspect.profiles import generation_tables
+from cosinspect.report.boot_chain import STAGES, StageState, stage_states, stage_titles
 from cosinspect.report.display import printable, size
 from cosinspect.report.lines import verdict_words
 from cosinspect.report.remedy import Instruction, Remedy
@@ -90,7 +91,7 @@ def report_page(
         home=home,
         results=told,
         count=sum(len(each["findings"]) or 1 for each in told),
-        chain=_chain(results),
+        chain=_chain(results, report["generation"]),
         layers=[_layer(number, layer, largest, told) for number, layer in enumerate(layers)],
         total=f"{size(sum(layer['size'] for layer in layers))} compressed",
         passed=[each for each in results if each["kind"] == "pass"],
@@ -119,15 +120,17 @@ def _lead(finding: Mapping[str, Any]) -> str:
     return Remedy(finding["remedy"], steps).lead
 
 
-def _chain(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _chain(results: list[dict[str, Any]], generation: str) -> list[dict[str, Any]]:
     """Return the stages of the boot: the results and the evidence of the checks that decide booting."""
     stages = []
-    for _, tag in BOOT_CHAIN:
+    for tag in STAGES:
         own = [each for each in results if tag in each.get("tags", ())]
         stages.append([each for each in own if "boot" in each["capabilities"]] or own)
     states = stage_states([{Kind(each["kind"]) for each in deciding} for deciding in stages])
     chain = []
-    for (title, _), deciding, state in zip(BOOT_CHAIN, stages, states, strict=True):
+    table = generation_tables().get(generation)
+    titles = stage_titles(table.starts if table is not None else "")
+    for title, deciding, state in zip(titles, stages, states, strict=True):
         if state in (StageState.FAIL, StageState.UNDECIDED):
             lines = [f"{each['check']} {each['name']}" for each in deciding if each["kind"] == state.value]
         elif state is StageState.PASS:

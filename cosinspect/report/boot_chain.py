@@ -3,20 +3,54 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from cosinspect.report.results import Kind
 
-__all__ = ["BOOT_CHAIN", "StageState", "stage_states"]
+__all__ = ["STAGES", "StageState", "stage_states", "stage_titles"]
 
-BOOT_CHAIN: tuple[tuple[str, str], ...] = (
-    ("GRUB finds its menu, which names what to load", "boot-menu"),
-    ("GRUB loads the kernel", "kernel"),
-    ("the kernel unpacks the initrd, which finds the image on disk", "initrd"),
-    ("systemd takes over and runs the stages", "system"),
-    ("cloud-configs define mounts and logins", "settings"),
-)
-"""The stages from power-on to login, and the tag of the checks of each stage."""
+STAGES = ("boot-menu", "kernel", "initrd", "system", "settings")
+"""The stages from power-on to login: the tags of their checks."""
+
+_TITLES: Mapping[str, tuple[str, ...]] = {
+    "bootargs": (
+        "GRUB finds its menu, which names what to load",
+        "GRUB loads the kernel",
+        "the kernel unpacks the initrd, which finds the image on disk",
+        "systemd takes over and runs the stages",
+        "cloud-configs define mounts and logins",
+    ),
+    "unified": (
+        "systemd-boot finds the unified kernel image",
+        "the firmware starts the unified kernel image, which has the kernel in it",
+        "the kernel unpacks the initrd, which is the whole system",
+        "systemd takes over and runs the stages",
+        "cloud-configs define mounts and logins",
+    ),
+    "ostree": (
+        "the boot loader finds the entry of the deployment, or its unified kernel image",
+        "the kernel is beside its modules, or in the unified kernel image",
+        "the kernel unpacks the initrd, which mounts the deployment of ostree or composefs",
+        "systemd takes over",
+        "units and accounts define mounts and logins",
+    ),
+    "elemental3": (
+        "GRUB finds the entry of the snapshot, which the installation wrote",
+        "GRUB loads the kernel that is beside its modules",
+        "the kernel unpacks the initrd, which mounts the snapshot",
+        "systemd takes over",
+        "units and accounts define mounts and logins",
+    ),
+}
+
+
+def stage_titles(kind: str) -> tuple[str, ...]:
+    """Return the title of each stage.
+
+    Args:
+        kind: what starts the system, as `Generation.starts` names it; GRUB by the toolkit's menu for an unknown one.
+    """
+    return _TITLES.get(kind, _TITLES["bootargs"])
 
 
 class StageState(enum.Enum):

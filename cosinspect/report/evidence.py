@@ -1,6 +1,6 @@
-"""What a finding rests on, as values. Their text is made at the edge, by `str`.
+"""The evidence of a finding, as values. `str` makes their text, at the edge.
 
-A check may also give plain text, where nobody but a person reads it.
+A check may also return plain text, if only people read it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from typing import TypeAlias
 
 import msgspec
 
+from cosinspect.path_walk import Hop
+
 __all__ = [
     "Evidence",
+    "Hop",
     "LastLink",
     "LayerStep",
     "Line",
-    "LinkFollowed",
     "Mention",
     "Removal",
     "name_layer",
@@ -24,19 +26,8 @@ __all__ = [
 ]
 
 
-class LinkFollowed(msgspec.Struct, frozen=True, tag="link"):
-    """A symbolic link on the way to a path: where it is, where it leads, which layer put it there."""
-
-    path: str
-    target: str
-    layer: int
-
-    def __str__(self) -> str:
-        return f"{self.path} -> {self.target} (layer {self.layer})"
-
-
 class LayerStep(msgspec.Struct, frozen=True, tag="step"):
-    """A layer and the build step that made it, None if the image does not tell."""
+    """A layer and its build step, None if unknown."""
 
     layer: int
     created_by: str | None = None
@@ -66,7 +57,7 @@ class Removal(msgspec.Struct, frozen=True, tag="removal"):
 
 
 class LastLink(msgspec.Struct, frozen=True, tag="last-link"):
-    """A layer made the last link on a way that leads to nothing."""
+    """A layer made the last link of a dangling path."""
 
     step: LayerStep
 
@@ -80,7 +71,7 @@ class LastLink(msgspec.Struct, frozen=True, tag="last-link"):
 
 
 class Line(msgspec.Struct, frozen=True, tag="line"):
-    """A line of a file, counted from 1; None if it is not known which."""
+    """A line of a file, counted from 1; None if unknown."""
 
     path: str
     number: int | None
@@ -99,7 +90,7 @@ class Mention(msgspec.Struct, frozen=True, tag="mention"):
         return self.text
 
 
-Evidence: TypeAlias = str | LinkFollowed | LayerStep | Removal | LastLink | Line | Mention
+Evidence: TypeAlias = str | Hop | LayerStep | Removal | LastLink | Line | Mention
 
 
 def names_layer(evidence: Evidence, position: int) -> bool:

@@ -100,13 +100,16 @@ def verdict_words(report: Report) -> str:
     def those(status: Status) -> list[str]:
         return [_ABILITIES[item] for item in report.required if capabilities[item].status is status]
 
-    said = [f"cannot {ability}" for ability in those(Status.NO)]
+    # An image passes without a required capability only if waivers accept the findings.
+    accepted = ", which waivers accept" if report.verdict is Verdict.PASS else ""
+    said = [f"cannot {joined(lost, 'or')}{accepted}"] if accepted and (lost := those(Status.NO)) else []
+    said = said or [f"cannot {ability}" for ability in those(Status.NO)]
     if report.selected:
         said.append(f"as far as {joined(list(report.selected), 'and')} can tell")
         if unasked := those(Status.UNKNOWN):
             said.append(f"not asked whether it can {joined(unasked, 'or')}")
     elif unknown := those(Status.UNKNOWN):
-        said.append(f"unknown whether it can {joined(unknown, 'or')}")
+        said.append(f"unknown whether it can {joined(unknown, 'or')}{accepted}")
     if able := those(Status.YES) if report.verdict is Verdict.PASS else []:
         said = [f"can {joined(able, 'and')}", *said]
     broken = [
@@ -118,7 +121,9 @@ def verdict_words(report: Report) -> str:
         said.append(f"breaks {counted(len(broken), 'further rule')}")
     if report.forbidden:
         said.append(f"{counted(len(report.forbidden), 'warning')}, which strict forbids")
-    if any(result.is_waived for result in report.results):
+    if any(result.is_waived for result in report.results) and not any(
+        accepted and accepted in each for each in said
+    ):
         said.append("with waivers")
     if report.signature_required:
         said.append(_SIGNED[report.signed])

@@ -13,20 +13,22 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PREFIX = "_Wire"
 
 
-def document_schema(kind: type, title: str) -> dict[str, Any]:
+def document_schema(*kinds: type, title: str) -> dict[str, Any]:
     """Return the schema of a document in the dialect 2020-12.
 
     Args:
-        kind: the structure that documents are read into.
+        kinds: the structures that documents are read into; a document has one of them.
         title: of the schema, such as `cosinspect.report/1`.
     """
-    (reference,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
+    references, parts = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     names = {}
     for name in parts:
         short = name.removeprefix(_PREFIX)
         names[name] = short if short == name or short not in parts else f"{short}Record"
     named = {names[name]: _plain(part, names) for name, part in parts.items()}
-    return {"$schema": DIALECT, "title": title, **_plain(reference, names), "$defs": named}
+    found = [_plain(each, names) for each in references]
+    whole = found[0] if len(found) == 1 else {"anyOf": found}
+    return {"$schema": DIALECT, "title": title, **whole, "$defs": named}
 
 
 def _plain(value: Any, names: Mapping[str, str]) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from cosinspect.path_walk import Hop
 from cosinspect.rootfs.tree import IMPLIED_MODE, Node
 
 __all__ = ["Entry", "Hop", "Trace", "entry_at"]
@@ -49,18 +50,6 @@ class Entry:
     def is_executable(self) -> bool:
         """Whether it is a regular file with an execute bit."""
         return self.type == "file" and bool(self.mode & 0o111)
-
-
-@frozen
-class Hop:
-    """One symbolic link that was followed: its path, its target, its layer."""
-
-    path: str
-    target: str
-    layer: int
-
-    def __str__(self) -> str:
-        return f"{self.path} -> {self.target} (layer {self.layer})"
 
 
 @frozen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import ItemsView, Iterable, Iterator, MutableMapping, ValuesView
+from typing import TypeVar, overload
 
 from attrs import frozen
 
@@ -27,6 +28,8 @@ __all__ = [
     "named_below",
     "walk_below",
 ]
+
+T = TypeVar("T")
 
 IMPLIED_MODE = 0o755
 
@@ -106,7 +109,48 @@ class Node:
 
 
 class Names(MutableMapping[str, Node]):
-    """The children of a directory that makes nodes for files when they are asked for; subdirectories always have one."""
+    """The children of a directory that makes nodes for files on demand; subdirectories always have one.
+
+    A node that `get` returns stays the node of its name.
+    """
+
+    __slots__ = ("_own",)
+
+    def __init__(self, own: dict[str, Node]) -> None:
+        """Start with the nodes in `own`."""
+        self._own = own
+
+    @abstractmethod
+    def _find(self, name: str) -> int | None:
+        """Return the place of a name that may have no node yet, None if there is no such name."""
+
+    @abstractmethod
+    def _node(self, place: int, name: str) -> Node:
+        """Make the node of a name at its place."""
+
+    @overload
+    def get(self, name: str, /) -> Node | None: ...
+    @overload
+    def get(self, name: str, default: Node | T, /) -> Node | T: ...
+    def get(self, name: str, default: T | None = None, /) -> Node | T | None:
+        """Return the node of a name, the same one each time."""
+        node = self._own.get(name)
+        if node is not None:
+            return node
+        place = self._find(name)
+        if place is None:
+            return default
+        node = self._own[name] = self._node(place, name)
+        return node
+
+    def __getitem__(self, name: str) -> Node:
+        node = self.get(name)
+        if node is None:
+            raise KeyError(name)
+        return node
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self._own or self._find(name) is not None)
 
     @abstractmethod
     def held(self) -> Iterable[Node]:

@@ -5,37 +5,34 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar, overload
 
 from cosinspect.layer.entry_table import EntryTable
 from cosinspect.rootfs.node import Names, Node
 
 __all__ = ["PackedNames"]
 
-T = TypeVar("T")
-
 _ROW_BITS = 32
 _ROW = (1 << _ROW_BITS) - 1
 
 
 class PackedNames(Names):
-    """The children of a directory, of which most are rows of tables, with 8 bytes for each.
+    """The children of a directory; most are rows of tables, with 8 bytes for each.
 
     A node that `get` returns stays the node of its name. Iterations make nodes for the names that nothing has asked for, and
     forget them.
     """
 
-    __slots__ = ("_dropped", "_own", "_packs", "_tables")
+    __slots__ = ("_dropped", "_packs", "_tables")
 
     def __init__(self, own: dict[str, Node], tables: Sequence[EntryTable]) -> None:
         """Start with the nodes in `own`; `tables` are those of the layers, by position."""
-        self._own = own
+        super().__init__(own)
         self._tables = tables
         self._packs: list[array[int]] = []  # sorted by name; a later one counts where both have a name
         self._dropped: set[str] | None = None
 
     def add(self, position: int, rows: Iterable[int]) -> None:
-        """Add rows of a layer, sorted by name, none of which is `settled`; they replace rows of the same names."""
+        """Add rows of a layer, sorted by name and not `settled`; they replace rows of the same names."""
         first = position << _ROW_BITS
         self._packs.append(array("Q", [first | row for row in rows]))
         while len(self._packs) > 1 and len(self._packs[-2]) <= 2 * len(self._packs[-1]):
@@ -73,7 +70,7 @@ class PackedNames(Names):
     def _name(self, place: int) -> str:
         return self._tables[place >> _ROW_BITS].name(place & _ROW)
 
-    def _node(self, place: int) -> Node:
+    def _node(self, place: int, name: str) -> Node:
         position = place >> _ROW_BITS
         return Node(self._tables[position][place & _ROW], position)
 
@@ -100,27 +97,6 @@ class PackedNames(Names):
 
     # -- the mapping -----------------------------------------------------------------------------------------------
 
-    @overload
-    def get(self, name: str, /) -> Node | None: ...
-    @overload
-    def get(self, name: str, default: Node | T, /) -> Node | T: ...
-    def get(self, name: str, default: T | None = None, /) -> Node | T | None:
-        """Return the node of a name, the same one each time."""
-        node = self._own.get(name)
-        if node is not None:
-            return node
-        place = self._find(name)
-        if place is None:
-            return default
-        node = self._own[name] = self._node(place)
-        return node
-
-    def __getitem__(self, name: str) -> Node:
-        node = self.get(name)
-        if node is None:
-            raise KeyError(name)
-        return node
-
     def __setitem__(self, name: str, node: Node) -> None:
         self._own[name] = node
 
@@ -132,9 +108,6 @@ class PackedNames(Names):
             if self._dropped is None:
                 self._dropped = set()
             self._dropped.add(name)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._own or self._find(name) is not None)
 
     def __len__(self) -> int:
         while len(self._packs) > 1:
@@ -166,4 +139,4 @@ class PackedNames(Names):
         rows = self._rows()
         yield from own
         for name, place in rows:
-            yield name, self._own.get(name) or self._node(place)
+            yield name, self._own.get(name) or self._node(place, name)

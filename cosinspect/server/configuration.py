@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from attrs import frozen
 
-from cosinspect.errors import InvalidConfiguration
+from cosinspect.errors import CosinspectError, InvalidConfiguration
 from cosinspect.globs import name_matches
 from cosinspect.kubernetes_images import ImageField
 from cosinspect.mistakes import Key, Mistakes
@@ -191,8 +193,12 @@ class AdmissionRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, eq=
         )
 
 
+@lru_cache(maxsize=1024)
 def _host_glob(glob: str) -> str:
     """Return a glob of hosts in the form of `Reference.normal`."""
+    if "." in glob or ":" in glob:  # a word alone is no host
+        with contextlib.suppress(CosinspectError):
+            return Reference.parse(f"{glob}/os").normal.registry
     return glob.lower().removesuffix(":443")
 
 

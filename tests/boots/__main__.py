@@ -56,6 +56,9 @@ def main():
     parser.add_argument("--only", nargs="*", choices=list(ROWS), metavar="NAME", help="these rows alone")
     parser.add_argument("--again", action="store_true", help="boot rows again that have a result")
     parser.add_argument(
+        "--inspect", action="store_true", help="inspect rows that have a result again, and boot nothing"
+    )
+    parser.add_argument(
         "--table", action="store_true", help="write the page from the results, and boot nothing"
     )
     arguments = parser.parse_args()
@@ -65,7 +68,10 @@ def main():
             parser.error("--work and --real are needed to boot")
         harness = Harness(arguments.work, arguments.real)
         for name in arguments.only or ROWS:
-            if name in results and not arguments.again:
+            if arguments.inspect and name in results:
+                results = keep(name, {**results[name], **harness.inspect(ROWS[name])})
+                continue
+            if arguments.inspect or (name in results and not arguments.again):
                 continue
             results = keep(name, harness.boot(ROWS[name]))
             print(name, json.dumps(results[name]), flush=True)
@@ -94,6 +100,21 @@ def keep(name, result):
     return results
 
 
+def inspected(image):
+    """Inspect an image, and give what the inspection says and its context."""
+    inspection = Inspection(image, plan_inspection("auto"))
+    results, context = inspection.run_checks()
+    report = inspection.report(results)
+    said = report.capabilities[Capability.BOOT]
+    warned = [
+        each.check
+        for each in report.failed
+        if Capability.BOOT not in each.capabilities and each.level.value == "warning"
+    ]
+    checks = list(said.because) if said.status.value == "no" else []
+    return {"said": said.status.value, "checks": checks, "warned": warned}, context
+
+
 class Harness:
     """Boots rows."""
 
@@ -107,21 +128,8 @@ class Harness:
         """Inspect and boot a row, and give what came of it."""
         name = self.image(row)
         with open_image(name, cache=self.cache) as image:
-            inspection = Inspection(image, plan_inspection("auto"))
-            results, context = inspection.run_checks()
-            report = inspection.report(results)
-            said = report.capabilities[Capability.BOOT]
-            found = {
-                "date": time.strftime("%Y-%m-%d"),
-                "said": said.status.value,
-                "checks": list(said.because) if said.status.value == "no" else [],
-            }
-            warned = [
-                each.check
-                for each in report.failed
-                if Capability.BOOT not in each.capabilities and each.level.value == "warning"
-            ]
-            found["warned"] = warned
+            found, context = inspected(image)
+            found["date"] = time.strftime("%Y-%m-%d")
             try:
                 outcome = self.start(row, context)
             except CannotBoot as fault:
@@ -140,6 +148,11 @@ class Harness:
             **{key: outcome.to_dict()[key] for key in keys},
             "telling": list(outcome.telling[:4]),
         }
+
+    def inspect(self, row):
+        """Inspect a row, and give what the inspection says."""
+        with open_image(self.image(row), cache=self.cache) as image:
+            return inspected(image)[0]
 
     def image(self, row):
         """Write the layout of a row."""

@@ -199,10 +199,18 @@ def _rows():
     yield Row("dbus-gone", "G2", "dbus-daemon is not in the root", True, gone("usr/bin/dbus-daemon"))
     yield Row("usr-mode", "G2", "/usr has mode 0700", True, {"usr": Directory(mode=0o700)})
     yield Row("agetty-gone", "G2", "agetty is not in the root", False, gone("usr/sbin/agetty"))
-    yield Row("passwd-gone", "G2", "/etc/passwd is not in the root", False, gone("etc/passwd"))
+    # systemd-sysusers makes it anew, with root.
+    yield Row("passwd-gone", "G2", "/etc/passwd is not in the root", True, gone("etc/passwd"))
+    yield Row(
+        "passwd-gone-for-good",
+        "G2",
+        "neither /etc/passwd nor systemd-sysusers is in the root",
+        False,
+        gone("etc/passwd", "usr/bin/systemd-sysusers"),
+    )
     yield Row("findmnt-gone", "G2", "findmnt is not in the initrd", True, initrd=without("usr/bin/findmnt"))
     yield Row(
-        "default-gone", "G2", "no default.target is in the root", True, gone(f"{SYSTEM}/default.target")
+        "default-gone", "G2", "no default.target is in the root", False, gone(f"{SYSTEM}/default.target")
     )
     for generation in ("G5", "G4"):
         yield Row(
@@ -244,14 +252,14 @@ def _rows():
         cpu_seconds=20,
         because="a bound of ours is reached",
     )
-    for generation in ("G5", "G2", "G4"):
+    for generation in ("G5", "G2"):
         yield Row(f"{generation}-recovery", generation, "nothing; entry recovery", None, entry="recovery")
     yield Row(
-        "G5-firmware-bootargs-gone",
+        "G5-firmware-kernel-gone",
         "G5",
-        "bootargs.cfg is not in the root; by OVMF, shim, GRUB",
+        "/boot/vmlinuz is not in the root; by OVMF, shim, GRUB",
         False,
-        gone("etc/elemental/bootargs.cfg"),
+        gone("boot/vmlinuz"),
         firmware=True,
     )
     yield from unforeseen_rows()

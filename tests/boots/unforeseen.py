@@ -41,6 +41,7 @@ _INITRD = (
     ("dracut-lib", "G5", ("usr/lib/dracut-lib.sh",)),
     ("dracut-util", "G2", ("usr/bin/dracut-util",)),
     ("dracut-cmdline", "G2", ("usr/bin/dracut-cmdline",)),
+    ("dracut-cmdline", "G5", ("usr/bin/dracut-cmdline",)),
     ("drivers-rules", "G5", ("80-drivers.rules",)),
     ("systemd-rules", "G2", ("99-systemd.rules",)),
     ("default-rules", "G5", ("50-udev-default.rules",)),

@@ -5,10 +5,10 @@ import pkgutil
 from cosinspect import checks
 from cosinspect.checks import CATALOGUE
 from cosinspect.checks.base import _STAGE_OF
-from cosinspect.report.boot_chain import BOOT_CHAIN
+from cosinspect.report.boot_chain import STAGES
 from cosinspect.report.report import Capability
 
-# Modules whose checks decide the boot and belong to no one stage.
+# Modules whose checks decide the boot and belong to no one stage; those of one stage have its tag.
 WITHOUT = {
     "image": "what kind of image it is",
     "layers": "whether there is a tree at all",
@@ -24,7 +24,7 @@ def test_the_table_names_modules_and_stages_that_there_are():
     modules = {each.name for each in pkgutil.iter_modules(checks.__path__)}
 
     assert set() == _STAGE_OF.keys() - modules
-    assert {stage for stages in _STAGE_OF.values() for stage in stages} == {tag for _, tag in BOOT_CHAIN}
+    assert {stage for stages in _STAGE_OF.values() for stage in stages} == set(STAGES)
 
 
 def test_each_module_that_decides_the_boot_has_a_stage_or_a_reason():

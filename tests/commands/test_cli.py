@@ -641,7 +641,7 @@ def undecided(*argv):
 def test_packages_of_every_database_are_listed(packaged):
     found = json.loads(undecided("packages", packaged, "--format", "json"))
 
-    assert ["databases"] == list(found)
+    assert ["schema", "image", "databases"] == list(found)
     read, unread = sorted(found["databases"], key=lambda item: item["path"], reverse=True)
     assert {"path", "layer", "type", "readable", "problems", "packages"} == set(read) == set(unread)
     assert ("/var/luet/luet.db", 1, "luet", True) == (
@@ -717,7 +717,7 @@ def test_a_difference_of_packages_of_every_kind(tmp_path):
 
 def test_an_image_without_a_database_says_so(image):
     assert "no package database in this image\n" == text("packages", image)
-    assert {"databases": []} == json.loads(text("packages", image, "--format", "json"))
+    assert [] == json.loads(text("packages", image, "--format", "json"))["databases"]
 
 
 # -- checks ----------------------------------------------------------------------------------------------------------

@@ -112,3 +112,12 @@ def test_only_check_knows_all(images):
     status, _, err = run("ls", images[None], "--platform", "all")
     assert 2 == status
     assert "--platform: expected a platform such as linux/amd64" in err
+
+
+def test_a_pass_by_waivers_says_what_waivers_accept(images):
+    """Not `PASS image cannot boot`: a waiver accepts the loss."""
+    status, text, _ = run(
+        images["kernel-dangling"], "--skip", "COS011=the kernel comes from the network", "--no-cache"
+    )
+    assert 0 == status
+    assert text.splitlines()[0].endswith("cannot boot or install, which waivers accept")

@@ -4,10 +4,12 @@ import pytest
 from policies import TODAY, result_of, rule, written
 
 from cosinspect import inspect
+from cosinspect.errors import InvalidPolicy
 from cosinspect.policy import load_policy
 from cosinspect.report.report import Kind, Verdict
-from cosinspect.testing import File, Symlink
+from cosinspect.testing import File, ImageBuilder, Symlink
 from cosinspect.testing.derivative import derivative
+from rpm_files import stored
 
 FILES = {
     "etc": File("", mode=0o755),
@@ -130,6 +132,62 @@ def test_packages(tmp_path, keys, expected):
     assert (Verdict.PASS if expected is None else Verdict.FAIL) is report.verdict
 
 
+def inspected(tmp_path, layers, **keys):
+    """The result of a rule about packages, for an image of these layers."""
+    builder = ImageBuilder().layer({"etc/hosts": ""})
+    for layer in layers:
+        builder = builder.layer(layer)
+    policy = load_policy(written(tmp_path, rule("packages", **keys)))
+    report = inspect(builder.build().write_layout(tmp_path / "image"), policies=[policy], today=TODAY)
+    return next(each for each in report.results if each.check == "OWN001")
+
+
+def dpkg_status(version):
+    return f"Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"type": "deb", "package": "libssl3"}, None),
+        ({"type": "deb", "package": "libssl3", "version": ">=3.0.11-1~deb12u2"}, None),
+        (
+            {"type": "deb", "package": "libssl3", "version": "<3.0.12", "exists": False},
+            "expected no libssl3 <3.0.12, found libssl3 3.0.11-1~deb12u2+b1",
+        ),
+        ({"type": "deb", "package": "openssl"}, "expected the package openssl, no deb database lists it"),
+        ({"type": "rpm", "package": "beta", "version": ">=7:2.5~rc1-3, <7:2.5"}, None),
+        (
+            {"type": "rpm", "package": "beta", "version": ">=8:1"},
+            "expected beta >=8:1, found beta 7:2.5~rc1-3",
+        ),
+    ],
+)
+def test_packages_of_other_kinds(tmp_path, keys, expected):
+    layers = [
+        {
+            "var/lib/dpkg/status": dpkg_status("3.0.11-1~deb12u2+b1"),
+            "var/lib/rpm/rpmdb.sqlite": stored("rpmdb.sqlite"),
+        },
+        {"var/lib/dpkg/status": dpkg_status("3.0.11-1~deb12u2+b1") + "\n"},
+    ]
+    found = inspected(tmp_path, layers, **keys)
+    assert (Kind.PASS if expected is None else Kind.FAIL) is found.kind, found
+    if expected is not None:
+        assert expected == found.findings[0].message
+        assert found.findings[0].layer == (
+            None if "no deb database" in expected else 1
+        )  # not layer 2, which only wrote the file
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_database_of_another_kind_that_cannot_be_read_leaves_a_rule_open(tmp_path, exists):
+    keys = {"type": "apk", "package": "musl", "exists": exists}
+    found = inspected(tmp_path, [{"lib/apk/db/installed": "damaged\n"}], **keys)
+    assert Kind.OPEN is found.kind
+    assert "/lib/apk/db/installed cannot be read, which may list musl" in found.reason
+
+
 def test_a_database_that_cannot_be_read_leaves_a_package_open(tmp_path):
     image = derivative("luet-database-damaged").write_layout(tmp_path / "image")
     policy = load_policy(written(tmp_path, rule("packages", package="system/nowhere")))
@@ -137,6 +195,26 @@ def test_a_database_that_cannot_be_read_leaves_a_package_open(tmp_path):
     found = next(each for each in report.results if each.check == "OWN001")
     assert Kind.OPEN is found.kind
     assert Verdict.OPEN is report.verdict
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"package": "openssl"},
+            "expected category/name, such as system/cos-setup, or the type of another kind",
+        ),
+        ({"package": "system/x", "type": "deb"}, "expected a name without a slash for the type deb"),
+        ({"package": "a b", "type": "deb"}, "expected the name of a package without blanks"),
+        ({"package": "musl", "type": "apk", "version": ">=x"}, "expected digits and dots, then a suffix"),
+        ({"package": "musl", "type": "apk", "version": "1"}, "expected comparisons such as >=0.14, <1.0"),
+        ({"package": "musl", "type": "snap"}, "snap"),
+    ],
+)
+def test_a_rule_about_packages_with_a_mistake_is_refused(tmp_path, keys, message):
+    with pytest.raises(InvalidPolicy) as caught:
+        load_policy(written(tmp_path, rule("packages", **keys)))
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

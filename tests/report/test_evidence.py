@@ -5,7 +5,7 @@ import pytest
 from attrs import evolve
 
 from cosinspect.report import CheckResult, Finding, Kind, Level
-from cosinspect.report.evidence import LastLink, LayerStep, Line, LinkFollowed, Mention, Removal, names_layer
+from cosinspect.report.evidence import Hop, LastLink, LayerStep, Line, Mention, Removal, names_layer
 
 STEP = LayerStep(3, "RUN /bin/sh -c rm  -rf /boot # buildkit")
 
@@ -13,7 +13,7 @@ STEP = LayerStep(3, "RUN /bin/sh -c rm  -rf /boot # buildkit")
 @pytest.mark.parametrize(
     ("evidence", "text", "layer"),
     [
-        (LinkFollowed("/boot/vmlinuz", "vmlinuz-6.1", 1), "/boot/vmlinuz -> vmlinuz-6.1 (layer 1)", 1),
+        (Hop("/boot/vmlinuz", "vmlinuz-6.1", 1), "/boot/vmlinuz -> vmlinuz-6.1 (layer 1)", 1),
         (STEP, "layer 3 (RUN rm -rf /boot)", 3),
         (LayerStep(0), "layer 0", 0),
         (Removal(LayerStep(2), "/boot/.wh.x"), "layer 2 removed it: /boot/.wh.x", 2),

@@ -58,7 +58,8 @@ def test_a_reload_replaces_rules_and_loses_no_request(tmp_path):
         mistakes = " ".join(told["configuration"]["mistakes"])
         assert "rules[1].mode" in mistakes
         assert "rules[1]: " in mistakes or "rules[1].profile" in mistakes, "all of them, not the first"
-        (line,) = lines(server, "the configuration has mistakes, the earlier one stays in use")
+        told_once = "the configuration has mistakes, the earlier one stays in use"
+        (line,) = server.until(lambda: lines(server, told_once))
         assert (line["level"], line["mistakes"]) == ("error", told["configuration"]["mistakes"])
         assert server.review(review("Pod", bad_image))["allowed"] is False
 

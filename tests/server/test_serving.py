@@ -299,7 +299,7 @@ def test_a_process_that_dies_is_replaced_and_its_image_inspected_again(tmp_path)
         asking.join()
 
         assert answers[0]["allowed"] is True
-        assert "died" in server.log.read_text()
+        server.until(lambda: "died" in server.log.read_text())
 
 
 def test_a_damaged_file_of_verdicts_is_put_aside(tmp_path):

@@ -94,6 +94,17 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
         "COS180",
         initrd_without("99-systemd.rules"),
     ),
+    "initrd-without-dracut-cmdline": Breakage(
+        "the initrd lacks the program that runs the toolkit's hook",
+        "COS180",
+        initrd_without("usr/bin/dracut-cmdline"),
+    ),
+    "initrd-without-cmdline-service": Breakage(
+        "nothing in the initrd starts the service that runs the toolkit's hook",
+        "COS180",
+        initrd_without("usr/lib/systemd/system/initrd.target.wants/dracut-cmdline.service"),
+        "G5",
+    ),
     "initrd-without-root-target": Breakage(
         "the initrd lacks the target that starts the stage rootfs",
         "COS025",

@@ -55,6 +55,8 @@ _RULES = {
     ),
     "99-systemd.rules": 'SUBSYSTEM=="tty|block", TAG+="systemd"\n',
 }
+# The stages of dracut, each run by a service of its name.
+_STAGES = ("cmdline", "pre-udev", "pre-trigger", "initqueue", "pre-mount", "mount", "pre-pivot")
 _GETTY = """\
 [Unit]
 Description=Login prompt on {where}
@@ -165,12 +167,16 @@ def initrd_base(*, runs: File) -> dict[str, InitrdEntry]:
         "systemd-udev-trigger.service": _service("-udevadm trigger --type=all --action=add"),
         "sysinit.target.wants/systemd-udevd.service": Symlink("../systemd-udevd.service"),
         "sysinit.target.wants/systemd-udev-trigger.service": Symlink("../systemd-udev-trigger.service"),
-        "dracut-cmdline.service": _service("-/bin/dracut-cmdline"),
-        "dracut-initqueue.service": _service("-/bin/dracut-initqueue"),
+        **{f"dracut-{stage}.service": _service(f"-/bin/dracut-{stage}") for stage in _STAGES},
+        **{
+            f"initrd.target.wants/dracut-{stage}.service": Symlink(f"../dracut-{stage}.service")
+            for stage in _STAGES
+        },
     }
     return {
         **{f"{_UNITS}/{name}": entry for name, entry in units.items()},
         "usr/lib/systemd/systemd-udevd": runs,
+        **{f"usr/bin/dracut-{stage}": runs for stage in _STAGES},
         "usr/lib/udev/rules.d/60-persistent-storage.rules": _RULES["60-persistent-storage.rules"],
         "usr/lib/udev/rules.d/99-systemd.rules": _RULES["99-systemd.rules"],
         "usr/lib/initrd-release": 'NAME="cOS"\nID=cos\n',
