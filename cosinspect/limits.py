@@ -75,6 +75,8 @@ class Limits:
     index_bytes: int = 800 * MIB
     """Memory that the entries of all layers take together, in their indexes and in the trees made of them, as estimated for layers
     that readers read differently: about 1.1 million entries with names of 60 characters. Others take a fifth of it at most."""
+    differences: int = 500_000
+    """Paths that two readers of the same layers see differently; each takes about 1 KiB, with its cause and the other tree."""
     program_characters: int = 64 * MIB
     """Names in executable files and libraries of one layer, in characters; names beyond that are read on demand."""
     notes_of_a_kind: int = 1000

@@ -26,7 +26,9 @@ from cosinspect.formats.yip.nodes import read_nodes
 from cosinspect.layer.retain import Retain
 from cosinspect.limits import DEFAULT_LIMITS, Limits
 from cosinspect.oci.documents import OCI_LAYER
+from cosinspect.rootfs.differences import compare_semantics
 from cosinspect.rootfs.rootfs import Rootfs
+from cosinspect.rootfs.semantics import Semantics
 from cosinspect.testing import ImageBuilder, Symlink, digest_of, image_index
 from cosinspect.testing.bootfiles import executable
 from cosinspect.testing.elf_files import elf_file
@@ -49,6 +51,13 @@ def merged(built):
             image.read_rootfs()
 
     return case
+
+
+def read_differently(_path, limits):
+    """Elemental has no opaque whiteouts: it sees three files more than the specification requires."""
+    layers = [{"d/a": "1", "d/b": "2", "d/c": "3"}, {"d/.wh..wh..opq": ""}]
+    tree = Rootfs([layer_of(tar_bytes(each)).index() for each in layers], limits=limits)
+    compare_semantics(tree, Semantics.ELEMENTAL, limits=limits)
 
 
 def linked(_path, limits):
@@ -89,6 +98,7 @@ BOTH_SIDES = {
     "pax_bytes": (indexed(tar_bytes({"n" * 300: ""})), None),
     "metadata_characters": (indexed(tar_bytes({f"name{at:02}": "" for at in range(50)})), None),
     "link_hops": (linked, 2),
+    "differences": (read_differently, 3),
     "parsed_file_bytes": (parsed, len("key: value")),
 }
 """By field: what is read under the limits, and the least bound under which it fits, where that can be said."""

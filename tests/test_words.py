@@ -43,6 +43,19 @@ INSTEAD = {
     r"\bbe it (a|the|that)\b": "or",
     r"\bto the letter\b": "exactly",
     r"\bsomebody answers for\b": "is waived",
+    r"\bNone for none\b": "None if there is none",
+    r"\"\" for none\b": '"" if there is none',
+    r"\bat hand\b": "available",
+    r"\bwhatever is wrong with it\b": "its faults",
+    r"\bwhat is left of\b": "the rest of",
+    r"\bwhoever asks\b": "the client",
+    r"\banother check's\b": "another check reports ...",
+    r"\bas other checks say\b": "other checks report that",
+    r"\bmore than (is|are) followed\b": "more than the limit",
+    r"\bin the making\b": "while it is built",
+    r"\bhands it over\b": "passes it",
+    r"^Part (a|an|the) ": "Split ...",
+    r"\bput in front of each\b": "before each",
 }
 """Phrases, and what to write instead."""
 

@@ -47,5 +47,5 @@ def artifact_manifest(
 
 
 def descriptor_of(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
-    """Return a descriptor as JSON has it."""
+    """Return a descriptor as a JSON object."""
     return {"mediaType": media_type, "digest": str(digest), "size": size}

@@ -4,7 +4,7 @@ An answer is found by everything that decides it and is known without parsing: t
 in which it runs, the variables that the command reads, the terminal, the code, and what is installed beside it. It names
 the files that were read, with their digests; an answer whose files changed, appeared or vanished is not used. For an image
 in a registry it names the digest, and the registry is asked again. The cost of an inspection is left open in it,
-and filled in anew. Whatever is not known to be the same is inspected.
+and filled in anew. Images that may have changed are inspected.
 
 This module loads no third-party library, and none of this package that does.
 """
@@ -52,7 +52,7 @@ HOLES = ("line", "time", "seconds", "bytes")
 """What an answer leaves open: the line of the cost, the time in JUnit, and two numbers in JSON."""
 
 DIRECTORY = "directory"
-"""What stands for the digest of a directory."""
+"""The placeholder for the digest of a directory."""
 
 FILE_BYTES = 8 << 20
 """Larger files are not read again: an answer that needs one is not stored."""

@@ -25,7 +25,7 @@ def record_path(directory: str, kind: str, key: bytes) -> str:
 
 
 def is_private(status: os.stat_result) -> bool:
-    """Return whether only this user can write to a directory: whoever writes to a cache decides verdicts."""
+    """Return whether only this user can write to a directory: a user who can write to a cache decides verdicts."""
     return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 

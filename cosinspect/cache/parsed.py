@@ -1,4 +1,4 @@
-"""Values parsed from an image's files, each file once: by its place in a layer, whatever its paths.
+"""Values parsed from an image's files, each file once: by its place in a layer, independent of its paths.
 
 With a cache, later inspections use them too, so that large files (an initrd, a kernel, a package database)
 are read once.
@@ -113,7 +113,7 @@ class Parsed:
             try:
                 with deadline.running(kind) if deadline is not None else nullcontext():
                     future.set_result(self._made(key, parse, confirmed))
-            except BaseException as fault:  # noqa: BLE001 - whoever asks is told
+            except BaseException as fault:  # noqa: BLE001 - the caller gets the error
                 future.set_exception(fault)
 
         # Not a thread of a pool: the process does not wait for an unused value at its end.

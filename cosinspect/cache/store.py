@@ -188,7 +188,7 @@ def open_directory(path: Path, *, trusted: bool) -> DirectoryStore:
 
     Args:
         path: of the directory.
-        trusted: whether the user named it; a default directory must belong to the user, because whoever writes to it
+        trusted: whether the user named it; a default directory must belong to the user, because a user who can write to it
         decides verdicts.
 
     Raises:

@@ -195,7 +195,7 @@ def _usable_pairs(context: CheckContext) -> Iterator[Finding | str]:
     for tool, search in _builders(context).items():
         found = {what: search(what) for what in _WHAT}
         if any(item.fault for item in found.values()):
-            continue  # another check's
+            continue  # another check reports it
         faults = list(_unusable(context, tool, found["kernel"], found["initrd"]))
         if not faults:
             yield f"{tool} uses {found['kernel'].name} and {found['initrd'].name}"

@@ -6,7 +6,7 @@ upgrade, which does not change the menu on the disk. The image's own menu is wha
 disk.
 
 The disk is as a deployment makes it: its file systems by their labels, the image's root in a file or a
-subvolume, the variables that the toolkit writes; nothing that a person put there.
+subvolume, the variables that the toolkit writes; without changes by people.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class StateBoot:
 
     Attributes:
         state: the state.
-        ways: what is loaded, one for each way that conditions leave open; empty if the menu has no such entry.
+        ways: the loaded files, one result for each combination of open conditions; empty if the menu has no such entry.
         missing: the requested files that do not exist.
         scripts: the files that were run, by their names.
         bound: why this is undecided, "" if it is decided.

@@ -28,7 +28,7 @@ class Fit(Enum):
     Attributes:
         YES: it finds the image.
         SCANS: dracut's own iso-scan loops the image, and the root is found by the image's label.
-        ROOT: `root=` names nothing that a deployment makes, whatever the generation.
+        ROOT: `root=` names a file system that no deployment makes, in any generation.
         NO: the line is made for another generation, or for none.
     """
 

@@ -227,7 +227,7 @@ def boot_world(
     Args:
         rootfs: the image, which the stages after rootfs see.
         initrd: which the stage rootfs sees, None if it is not known.
-        active_mode_file: what this generation writes in such a boot, "" for nothing that is known.
+        active_mode_file: the file that this generation writes in such a boot, "" if unknown.
         stage: the stage, `.before` and `.after` included.
         recovery_labels: labels that the command line of the recovery system alone has.
     """
@@ -261,7 +261,7 @@ def boot_world(
 def _test(rootfs: Rootfs, operator: str, path: str) -> bool | None:
     entry = rootfs.trace(path, follow=operator not in {"-L", "-h"}).entry
     if entry is None:
-        # What is read-only is as the image has it; anything else the machine may have made.
+        # Read-only files are those of the image; the machine may have made any other.
         return False if any(path.startswith(f"{top}/") for top in _READ_ONLY) else None
     match operator:
         case "-e" | "-r":

@@ -79,7 +79,7 @@ class Drivers:
 def drivers_of(
     initrd: Initrd, version: str, builtin: frozenset[str] | None, *, by_text: bool | None = None
 ) -> Drivers | None:
-    """Return what an initrd has for a kernel, None if it has no directory for it.
+    """Return the drivers of an initrd for a kernel, None if it has no directory for it.
 
     Args:
         initrd: to look into.

@@ -31,7 +31,7 @@ NESTED = 5
 KernelOption: TypeAlias = "Callable[[str], str | None]"
 """Gives the value of an option of the kernel's configuration, None if that is not known."""
 
-# Programs of another architecture that a kernel may run, and the option that has it do so.
+# Programs of another architecture that a kernel may run, and the option that enables it.
 _COMPATIBLE = {
     ("amd64", 3, 32): "CONFIG_IA32_EMULATION",
     ("amd64", 62, 32): "CONFIG_X86_X32_ABI",
@@ -205,7 +205,7 @@ class Execution:
         return self._argument_fault(path, script)
 
     def _argument_fault(self, path: str, script: Script) -> ExecutionFault | None:
-        """Look at what the interpreter is given: a carriage return, or a command that env(1) looks for."""
+        """Check the interpreter's argument: a carriage return, or a command that env(1) looks for."""
         argument = script.argument or ""
         base = posixpath.basename(script.interpreter)
         if argument.endswith("\r") and (base == "env" or _SHELLS.fullmatch(base)):

@@ -37,7 +37,7 @@ class Geometry:
 
 
 def geometry(mebibytes: int) -> Geometry:
-    """Compute what `mkfs.ext2` makes of a file of that size, at least 8 MiB; nothing is free in one that is too large for ext2."""
+    """Return the layout that `mkfs.ext2` makes for a size of at least 8 MiB; a size that is too large for ext2 has no free blocks."""
     small = mebibytes < _SMALL_MEBIBYTES
     block = 1024 if small else 4096
     ratio = 4096 if small else 16384

@@ -7,8 +7,10 @@ Only what keeps anything from being decided (a source that fails, bytes that cha
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -23,7 +25,6 @@ from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.luet_databases import LuetDatabaseFile, find_databases
-from cosinspect.facts.packages import PackageDatabase, find_packages
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
@@ -32,7 +33,6 @@ from cosinspect.formats.boot.go_program import read_go_modules
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.formats.boot.initrd_segments import Stream
 from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, read_kernel
-from cosinspect.formats.packages.package import PackageType
 from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.formats.yip.schema import yip
 from cosinspect.globs import component_expression
@@ -42,6 +42,10 @@ from cosinspect.profiles import generation_tables
 from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
+
+if TYPE_CHECKING:
+    from cosinspect.facts.packages import PackageDatabase
+    from cosinspect.formats.packages.package import PackageType
 
 __all__ = [
     "BootLine",
@@ -87,7 +91,7 @@ class KernelFile:
         trace: how it resolves.
         kernel: the content of its header, None if it is missing or not a kernel.
         fault: why it is not a kernel, None if it is one or missing.
-        description: what libmagic says it is, for people.
+        description: libmagic's description, for messages.
         version: of the header, else of its name, else None.
     """
 
@@ -182,7 +186,7 @@ class Facts(GrubFacts):
             found = find_boot_files(self._rootfs)
             return (self.initrd_at(found.initrd),) if found.kernel else ()
         unified = self._rootfs.glob(BOOTC_UNIFIED_KERNELS)
-        if unified:  # bootc uses the first by name, whatever is beside the modules
+        if unified:  # bootc uses the first by name, also if there is a kernel beside the modules
             return (self._unified_initrd(unified[0].path),)
         kernels = self._rootfs.glob("/usr/lib/modules/*/vmlinuz")
         return tuple(self.initrd_at(f"{kernel.path.rpartition('/')[0]}/initramfs.img") for kernel in kernels)
@@ -278,7 +282,7 @@ class Facts(GrubFacts):
         return None
 
     def builtin_modules(self, version: str) -> frozenset[str] | None:
-        """Return the names of the modules built into a kernel, None if the image does not tell."""
+        """Return the names of the modules built into a kernel, None if unknown."""
         for directory in MODULE_DIRECTORIES:
             text = self.text(f"{directory}/{version}/modules.builtin").text
             if text is not None:
@@ -421,7 +425,11 @@ class Facts(GrubFacts):
         """Return the databases of a kind of packages; with `layers`, their packages name the layers that brought them."""
         found = self._packages.get((kind, layers))
         if found is None:
-            found = self._packages[kind, layers] = find_packages(
+            # Imported at its first use: only rules of policies ask.
+            find: Callable[..., tuple[PackageDatabase, ...]] = import_module(
+                "cosinspect.facts.packages"
+            ).find_packages
+            found = self._packages[kind, layers] = find(
                 self._rootfs, self._config, (kind,), limits=self._limits, parsed=self._parsed, layers=layers
             )
         return found
@@ -441,7 +449,7 @@ class Facts(GrubFacts):
 
     @cached_property
     def _initrd_of_any_generation(self) -> Initrd | None:
-        """The first initrd that bootargs.cfg names whatever the menu, for the generation decides how it is read."""
+        """The first initrd that bootargs.cfg names with any menu, because the generation decides how the menu is read."""
         named = self._boot_files(self._boot_states(None), "initramfs")
         paths = [each.path for each in named if each.path] or [DEFAULT_INITRAMFS]
         return next((item.initrd for item in map(self.initrd_at, paths) if item.initrd is not None), None)

@@ -30,7 +30,7 @@ class Recognised:
     Attributes:
         name: the name of its table, "" if none is evident.
         evidence: what was found, one line each.
-        releases: the first and the last release that it shows, None if it shows no more than the generation.
+        releases: the first and the last release that it shows, None if it shows only the generation.
     """
 
     name: str

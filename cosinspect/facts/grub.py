@@ -53,7 +53,7 @@ class BootLine:
         menu: the path of the menu in the image, "" if it is the toolkit's own that any machine has.
         entry: the title of the menu entry, "" with the toolkit's own menu.
         line: the command line.
-        conditions: what must hold for it, in GRUB's own words; empty if it always does.
+        conditions: the conditions under which it holds, in GRUB's own words; empty if it always holds.
     """
 
     state: str
@@ -80,7 +80,7 @@ class GrubFacts(ABC):
     @cached_property
     def bootargs_path(self) -> str:
         """The existing bootargs.cfg that is read last, else its expected path."""
-        # The generation is not asked: an initrd may have to be found by this file to tell it.
+        # The generation is not used here: it may depend on an initrd that this file names.
         tables = generation_tables().values()
         marked = [table for table in tables if any(map(self._rootfs.exists, table.bootargs_marks))]
         first = (*marked, _usual())[0]

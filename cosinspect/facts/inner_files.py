@@ -60,7 +60,7 @@ class InnerFile:
 
     @property
     def file_type(self) -> int:
-        """The type as `stat.S_IFMT` has it; that of a section is a regular file's."""
+        """The type as in `stat.S_IFMT`; a section is a regular file."""
         return _FILE_TYPES[self.type]
 
 

@@ -142,7 +142,7 @@ class Linking:
         self._doubt = ""
 
     def run(self) -> ExecutionFault | None:
-        """Find every library; give what is wrong with the first that cannot be had."""
+        """Find every library; return the fault of the first that cannot be loaded."""
         waiting = [self._main]
         for asker in waiting:
             spend()
@@ -217,7 +217,7 @@ class Linking:
     def _opened(
         self, name: str, path: str, found: FoundFile, asker: _Loaded
     ) -> _Loaded | ExecutionFault | None:
-        """Open what a search came to; None has it go on."""
+        """Open the result of a search; None continues the search."""
         if found.type != "file":
             return self._fault(asker, path, f"it is a {found.type}")
         if not found.size:

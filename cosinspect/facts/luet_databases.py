@@ -54,7 +54,7 @@ def luet_config(rootfs: Rootfs) -> LuetConfig | None:
 def find_databases(
     rootfs: Rootfs, config: ImageConfig, *, limits: Limits = DEFAULT_LIMITS, parsed: Parsed | None = None
 ) -> tuple[LuetDatabaseFile, ...]:
-    """Read every luet database of an image: where its configuration says, at the usual places, and wherever else one is.
+    """Read every luet database of an image: at the configured path, at the usual paths, and at any other.
 
     Args:
         rootfs: the merged tree.

@@ -157,7 +157,7 @@ Read = Callable[[bytes, bytes], Listed]
 
 
 class _Search:
-    """Looks for databases in one tree; each file is read once, whatever its paths."""
+    """Looks for databases in one tree; each file is read once, independent of its paths."""
 
     def __init__(self, rootfs: Rootfs, limits: Limits, *, layers: bool) -> None:
         self._rootfs = rootfs
@@ -311,7 +311,7 @@ class _Search:
         )
 
     def _first_layer(self, entry: Entry) -> int:
-        """Return the layer from which on a file is there, whatever later layers wrote into it."""
+        """Return the layer that added a file; later layers may have changed its content."""
         layer = entry.layer
         for change in reversed(self._rootfs.history(entry.path)):
             if change.type != "file":

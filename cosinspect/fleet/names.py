@@ -110,7 +110,7 @@ class Registries:
     Attributes:
         access: returns the access for a name's registry.
         limits: bounds for all reads.
-        tags: globs, one of which a tag must match.
+        tags: globs; a tag must match one of them.
         newest: the number of a repository's images, newest first; None for all.
     """
 

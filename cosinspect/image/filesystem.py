@@ -1,4 +1,4 @@
-"""The merged tree of an image as a read-only file system of fsspec, for pandas, DuckDB, pyarrow and whatever else opens files by it.
+"""The merged tree of an image as a read-only file system of fsspec, for pandas, DuckDB, pyarrow and other users of fsspec.
 
 `Image.fs` loads this module; it needs the extra `fs`. It is as `fsspec.filesystem("file")`: `info` of a path follows links, `ls`
 describes the links of a directory themselves, so that `walk` and `find` end.

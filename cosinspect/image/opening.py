@@ -102,7 +102,7 @@ def open_source(
     limits: Limits = DEFAULT_LIMITS,
     deadline: Deadline | None = None,
 ) -> Source:
-    """Open the source that a name means; whoever opens it closes it.
+    """Open the source of a name; the caller closes it.
 
     Args:
         name: as for `open_image`.
@@ -111,7 +111,7 @@ def open_source(
         deadline: by when it must be done; by default `limits.seconds` from now.
 
     Raises:
-        InvalidReference: the name is none.
+        InvalidReference: the name is invalid.
         SourceError: it is not where the name says.
     """
     parsed = ImageName.parse(name)

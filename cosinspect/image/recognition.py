@@ -25,7 +25,7 @@ def local_name(text: str, *, limits: Limits = DEFAULT_LIMITS) -> str:
     """Return the image name for a local path, such as `oci:DIR` for `DIR`; return every other name unchanged.
 
     A path is `.`, `..`, text that starts with `/`, `./`, `../` or `~`, the name of an existing file, the name of a directory that
-    holds an image, and `-` for an archive on standard input. `docker://NAME` is a registry's image whatever files there are.
+    holds an image, and `-` for an archive on standard input. `docker://NAME` is always a registry's image.
 
     Args:
         text: the name as given by a user.

@@ -57,7 +57,7 @@ class LayerSchedule:
     def results(self, keys: Iterable[LayerKey] | None = None) -> dict[LayerKey, LayerIndex]:
         """Wait until these layers are read, all by default, and return their indexes.
 
-        Of layers that no runtime can read, all are waited for and the lowest is told, so that it is always the same.
+        If no runtime can read some layers, all are awaited and the lowest is reported, so that the error is always the same.
 
         Raises:
             LimitExceeded: the deadline passes.
@@ -88,5 +88,5 @@ class LayerSchedule:
     ) -> None:
         if kind is not None:
             self._cancelled.set()
-        # A worker that hangs in a read would keep the error, or an interrupt, from being told.
+        # A worker that hangs in a read would delay the report of an error or an interrupt.
         self._pool.shutdown(wait=kind is None, cancel_futures=True)

@@ -29,7 +29,7 @@ class Results:
         generation: of the toolkit in the image, as in the report.
         entries: names in the merged tree.
         results: one for each check, in the catalogue's order.
-        installed: the generation of the image that the machine runs before the upgrade, "" for none.
+        installed: the generation of the image that the machine runs before the upgrade, "" if there is none.
     """
 
     generation: str

@@ -266,7 +266,7 @@ class Explainer:
                 yield Cause(str(each))
 
     def _way(self, path: str) -> _Asker | None:
-        """Return what reads a path, if known: GRUB for paths in bootargs.cfg, its menu for bootargs.cfg."""
+        """Return the reader of a path, if known: GRUB for paths in bootargs.cfg, its menu for bootargs.cfg."""
         facts = self.context.facts
         source = facts.text(facts.bootargs_path)
         files = (("kernel", facts.kernels), ("initramfs", facts.initrds))

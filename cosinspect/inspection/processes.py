@@ -30,7 +30,7 @@ GRACE = 1.0
 START_SECONDS = 120.0
 """What a process may take until it is ready; on a busy machine that is the time of its imports."""
 IDLE_SECONDS = 1.0
-"""How often a process that has nothing to do is looked at: one that has died is replaced before somebody waits for it."""
+"""Seconds between looks at an idle process: a dead one is replaced before a task needs it."""
 ATTEMPTS = 2
 """Times that an inspection is begun whose process dies."""
 
@@ -88,7 +88,7 @@ class Processes:
         return future
 
     def close(self) -> None:
-        """End all processes, whatever they are at; what has not begun is cancelled."""
+        """End all processes in any state; tasks that have not begun are cancelled."""
         with self._lock:
             self._closed = True
             running = list(self._running)
@@ -102,7 +102,7 @@ class Processes:
 
     def _attend(self) -> None:
         """Hand tasks to one process, and make another where it has ended."""
-        process = self._replaced(None)  # at once, so that nobody waits for it
+        process = self._replaced(None)  # at once, so that no task waits for it
         while True:
             try:
                 item = self._queue.get(timeout=IDLE_SECONDS)
@@ -198,7 +198,7 @@ class _Process:
                 f"import sys; sys.path[:] = {sys.path!r}; from cosinspect.inspection.processes import serve; "
                 f"serve({other.fileno()}, {os.getpid()})"
             )
-            # A program of its own: a fork would have this one's threads, locks and sockets in it. Its output is nobody's.
+            # A separate program: a fork would inherit this one's threads, locks and sockets. Its output is discarded.
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
@@ -214,7 +214,7 @@ class _Process:
         return self._process.poll() is None
 
     def do(self, task: Task, grace: float) -> Outcome:
-        """Have a task made, and give what came of it.
+        """Run a task, and return its result.
 
         Raises:
             _Late: nothing did, in time.
@@ -235,7 +235,7 @@ class _Process:
         return outcome
 
     def end(self) -> None:
-        """End it, whatever it is at; whoever waits for it sees that."""
+        """End it in any state; waiting tasks get an error."""
         self._process.kill()
         self._process.wait()
 

@@ -254,7 +254,7 @@ class EntryTable(Sequence[LayerEntry]):
 
 
 class LazyEntries(Sequence[LayerEntry]):
-    """The entries of a layer, of which the number is known and the rest is loaded when it is asked for."""
+    """The entries of a layer; their number is known, and they are loaded on demand."""
 
     def __init__(self, count: int, load: Callable[[], EntryTable]) -> None:
         self._count = count

@@ -449,7 +449,7 @@ class Indexing:
         sink.end()
 
     def _take_marker(self, header: Header, kind: str, path: str, as_go: str) -> None:
-        """Record a whiteout by its name, whatever its type, as umoci and containerd do."""
+        """Record a whiteout by its name, for every type of entry, as umoci and containerd do."""
         directory, _, base = path.rpartition("/")
         link = header.link if kind in ("symlink", "hardlink") else ""
         if base == OPAQUE:

@@ -39,7 +39,7 @@ def weight_of_text(text: str) -> int:
 
 
 def weight_of_characters(count: int) -> int:
-    """Return what names of so many characters together take."""
+    """Return the memory of names with this total of characters."""
     return 2 * count
 
 
@@ -56,7 +56,7 @@ class Ledger:
         self._lock = threading.Lock()
 
     def take(self, size: int, where: str) -> None:
-        """Count so many bytes more.
+        """Count further bytes.
 
         Raises:
             LimitExceeded: all layers together take more than `Limits.index_bytes`.

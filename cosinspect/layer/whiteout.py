@@ -1,6 +1,6 @@
-"""How a layer spells a deletion: the names of whiteouts and of opaque whiteouts (image-spec, layer.md, "Whiteouts").
+"""The names of whiteouts and opaque whiteouts, with which a layer deletes paths (image-spec, layer.md, "Whiteouts").
 
-This is the one module that knows the spelling. All others pass paths to it, and get the path of the marker or of what it deletes.
+This is the one module that knows the spelling. All others pass paths to it, and get the path of the marker or of the deleted path.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ AUFS_PREFIX = ".wh..wh."
 """Names that AUFS keeps for itself."""
 
 NAMELESS = frozenset({PREFIX, f"{PREFIX}.", f"{PREFIX}.."})
-"""Whiteouts that name nothing that could be deleted."""
+"""Whiteouts without a name that can be deleted."""
 
 
 def whiteout_path(path: str) -> str:
@@ -32,7 +32,7 @@ def opaque_path(directory: str) -> str:
 
 
 def deleted_by(marker: str) -> str | None:
-    """Return what the whiteout at a path deletes; None if the path is no whiteout's.
+    """Return the path that the whiteout at a path deletes; None if the path is not a whiteout's.
 
     For an opaque whiteout, it is the directory with a slash after it, whose content is deleted.
     """

@@ -1,4 +1,4 @@
-"""What a bill of materials states, whatever its format."""
+"""The content of a bill of materials, for every format."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ class Need:
 
 
 def needs_of_image(needs: Iterable[Need]) -> tuple[Need, ...]:
-    """Return the rows for an upgrade of a machine that runs another image: what an upgrade needs of the machine is no need of the new image."""
+    """Return the rows for an upgrade of a machine that runs another image: the needs of an upgrade on the machine are not needs of the new image."""
     found = []
     for need in needs:
         others = tuple(each for each in need.operations if not need.machine or each is not Capability.UPGRADE)

@@ -1,6 +1,6 @@
 """Single values as people read them: harmless text, sizes, times, widths.
 
-The names and contents of files come from whoever built the image. On a terminal they must not move the
+The names and contents of files come from the builder of the image. On a terminal they must not move the
 cursor, change colours or titles, start a new line, or run backwards (CVE-2021-42574 is the last of these in
 source code).
 """

@@ -1,6 +1,6 @@
-"""What a finding rests on, as values. Their text is made at the edge, by `str`.
+"""The evidence of a finding, as values. `str` makes their text, at the edge.
 
-A check may also give plain text, where nobody but a person reads it.
+A check may also return plain text, if only people read it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 
 class LayerStep(msgspec.Struct, frozen=True, tag="step"):
-    """A layer and the build step that made it, None if the image does not tell."""
+    """A layer and its build step, None if unknown."""
 
     layer: int
     created_by: str | None = None
@@ -57,7 +57,7 @@ class Removal(msgspec.Struct, frozen=True, tag="removal"):
 
 
 class LastLink(msgspec.Struct, frozen=True, tag="last-link"):
-    """A layer made the last link on a way that leads to nothing."""
+    """A layer made the last link of a dangling path."""
 
     step: LayerStep
 
@@ -71,7 +71,7 @@ class LastLink(msgspec.Struct, frozen=True, tag="last-link"):
 
 
 class Line(msgspec.Struct, frozen=True, tag="line"):
-    """A line of a file, counted from 1; None if it is not known which."""
+    """A line of a file, counted from 1; None if unknown."""
 
     path: str
     number: int | None

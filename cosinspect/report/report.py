@@ -201,9 +201,9 @@ class Report:
         policies: names of the policies that extend the profile.
         unused: waivers that match nothing in this image.
         signatures: the image's signatures, None if no signer was given.
-        signature_required: whether the image must be signed to pass, whatever it can do.
+        signature_required: whether the image must be signed to pass, independent of its capabilities.
         semantics: the semantics that were compared, the report's own first.
-        by_table: positions of the layers of which only the table of contents was read.
+        by_table: positions of the layers whose table of contents only was read.
         selected: ids of the selected checks, empty for all; with a selection, no capability becomes yes.
         unread: positions of the layers that were not read.
         verified_required: whether all layers must be read completely and verified.
@@ -438,7 +438,7 @@ class Report:
 def judge(
     capability: Capability, results: Iterable[CheckResult], needs: Iterable[Need] = ()
 ) -> CapabilityResult:
-    """Return whether the results give a capability: no if a deciding check failed, unknown if one is open.
+    """Return the state of a capability from the results: no if a deciding check failed, unknown if one is open.
 
     A capability that no check confirms is unknown. So is a capability with a need that no check looked at.
     """

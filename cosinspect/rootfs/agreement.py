@@ -73,7 +73,7 @@ class Agreement:
             self.holds = self.holds and not self._implies
 
     def irregular(self, table: EntryTable) -> None:
-        """Observe a layer of which each path occurs once: regular entries are read alike."""
+        """Observe a layer in which each path occurs once: all readers treat regular entries in the same way."""
         if any(_is_read_differently(entry) for entry in table.irregular.values()):
             self.holds = False
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from attrs import field, frozen
 
 from cosinspect.deadline import in_time, spend
+from cosinspect.errors import LimitExceeded
 from cosinspect.layer.changeset import LayerIndex
 from cosinspect.layer.whiteout import PREFIX, opaque_path, whiteout_path
 from cosinspect.limits import DEFAULT_LIMITS, Limits
@@ -224,41 +225,54 @@ def compare_semantics(first: Rootfs, semantics: Semantics, *, limits: Limits = D
 
     Raises:
         SourceError, ContentError: a layer with content to compare cannot be read again.
+        LimitExceeded: there are more differences than `Limits.differences`.
     """
     if first.is_unambiguous and not (RULES[semantics].guarded and meets_guards(first.indexes)):
         return Comparison(first, first.alike(semantics), (), {})
     other = first.under(semantics)
     if any(problem.fatal for problem in other.problems):
         return Comparison(first, other, (), {})
-    found = compare(first, other)
+    found = compare(first, other, limits=limits)
     readings = (first.semantics, semantics)
     causes = find_causes(first.indexes, readings, (each.path for each in found), limits=limits)
     return Comparison(first, other, tuple(found), causes)
 
 
-def compare(left: Rootfs, right: Rootfs) -> list[Difference]:
+def compare(left: Rootfs, right: Rootfs, *, limits: Limits | None = None) -> list[Difference]:
     """Return every path that differs, sorted component by component.
 
     Contents of the same size are read in one further pass over their layers, unless they are in the same
     place.
 
+    Args:
+        left: the first tree.
+        right: the other.
+        limits: bound the differences; None for two images, which may have nothing in common.
+
     Raises:
         SourceError, ContentError: such a layer cannot be read again.
+        LimitExceeded: there are more differences than `Limits.differences`.
     """
     found: list[Difference] = []
     suspects: dict[str, tuple[Entry, Entry]] = {}
     for path, ours, theirs in _pairs(left, right):
         if ours is None or theirs is None:
             found.append(Difference(path, ours, theirs, ("presence",)))
-            continue
-        aspects = _aspects(ours, theirs)
-        if ours.type == theirs.type == "file" and left.origin(ours) != right.origin(theirs):
-            if ours.size != theirs.size:
-                aspects.insert(0, "content")
-            elif ours.size:
-                suspects[path] = (ours, theirs)
-        if aspects or path in suspects:
-            found.append(Difference(path, ours, theirs, tuple(aspects)))
+        else:
+            aspects = _aspects(ours, theirs)
+            if ours.type == theirs.type == "file" and left.origin(ours) != right.origin(theirs):
+                if ours.size != theirs.size:
+                    aspects.insert(0, "content")
+                elif ours.size:
+                    suspects[path] = (ours, theirs)
+            if aspects or path in suspects:
+                found.append(Difference(path, ours, theirs, tuple(aspects)))
+        if limits is not None and len(found) > limits.differences:
+            raise LimitExceeded(
+                f"expected at most {limits.differences} paths that two readers see differently, found more",
+                limit="differences",
+                bound=limits.differences,
+            )
     if not suspects:
         return found
     ours_by_path = left.content_digests(pair[0] for pair in suspects.values())

@@ -260,7 +260,7 @@ def _concerned(paths: _RealPaths, index: LayerIndex) -> dict[str, Node]:
             add(real, there)
         parents.add(entry.path.rpartition("/")[0])
     for parent in in_time(parents):
-        # A file in place of a directory gives way.
+        # A directory replaces a file at its path.
         _, node = paths.directory(parent)
         while parent and (node is None or node.children is None):
             real = paths.resolve(parent)

@@ -1,4 +1,4 @@
-"""Layers of which every entry and marker acts at its own path: what concerns a path is found by looking it up in each layer."""
+"""Layers whose entries and markers act at their own paths: a path is looked up in each layer."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ FileType: TypeAlias = Literal["file", "dir", "symlink", "char", "block", "fifo"]
 
 @frozen
 class Member:
-    """One name of a tree and the file that it stands for.
+    """One name of a tree and its file.
 
     Attributes:
         path: absolute, without a slash at its end; "/" for the root. Bytes that are not UTF-8 as surrogate escapes.

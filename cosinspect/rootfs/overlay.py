@@ -94,7 +94,7 @@ def prefixes(
 
 
 def apply_in_place(tree: Tree, index: LayerIndex, position: int) -> list[tuple[Marker, Node, str | None]]:
-    """Apply one layer to a tree, and return what its markers acted on: a name in a directory, None for all names.
+    """Apply one layer to a tree; return the targets of its markers: a name in a directory, None for all names.
 
     A layer's whiteouts and opaque whiteouts act on lower layers, wherever they are in the archive; its
     entries follow. A hard link to a file that the layer itself deletes binds to that file anyway, and is
@@ -200,7 +200,7 @@ _CLAIMS_CONTENT = "a size, which its type has no content for, so that go-contain
 def _extract(tree: Tree, layers: Sequence[LayerIndex], *, guarded: bool) -> None:
     """Write what `mutate.Extract` hands on, up to where something ends it.
 
-    It ends its archive in good order whatever has happened, and then reports the error to nobody who still listens: so
+    It always ends its archive correctly, and then reports the error after the reader is gone: so
     what has been written by then is all that is installed.
     """
     survivors = _Survivors(layers, guarded=guarded)
@@ -341,7 +341,7 @@ def _written_name(item: LayerEntry | Marker, *, opaque: bool) -> str:
     base = item.path.rpartition("/")[2]
     if base not in NAMELESS:
         return whiteout_path(name)
-    # `.wh...` deletes "..", which is no way out of the root.
+    # `.wh...` deletes "..", which does not leave the root.
     return base if name == ".." and base == f"{PREFIX}.." else name
 
 

@@ -16,7 +16,7 @@ _ROW = (1 << _ROW_BITS) - 1
 
 
 class PackedNames(Names):
-    """The children of a directory, of which most are rows of tables, with 8 bytes for each.
+    """The children of a directory; most are rows of tables, with 8 bytes for each.
 
     A node that `get` returns stays the node of its name. Iterations make nodes for the names that nothing has asked for, and
     forget them.
@@ -32,7 +32,7 @@ class PackedNames(Names):
         self._dropped: set[str] | None = None
 
     def add(self, position: int, rows: Iterable[int]) -> None:
-        """Add rows of a layer, sorted by name, none of which is `settled`; they replace rows of the same names."""
+        """Add rows of a layer, sorted by name and not `settled`; they replace rows of the same names."""
         first = position << _ROW_BITS
         self._packs.append(array("Q", [first | row for row in rows]))
         while len(self._packs) > 1 and len(self._packs[-2]) <= 2 * len(self._packs[-1]):

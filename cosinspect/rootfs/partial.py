@@ -1,4 +1,4 @@
-"""The tree of an image of which only the upper layers were read: it answers only what they decide.
+"""The tree of an image whose upper layers only were read: it answers only what they decide.
 
 An upper layer decides a name by an entry for it, by a whiteout, or by an opaque whiteout or a whiteout above
 it. Everything else depends on lower layers and raises `Unread`. If an upper layer uses a directory that none

@@ -295,7 +295,7 @@ class Paths:
         return above.children.get(names[-1]) or "missing"
 
     def _implied(self, names: list[str], position: int, parent: Node) -> Node | str:
-        """Create the implied directory at a path; a string gives the reason if that fails."""
+        """Create the implied directory at a path; a string is the reason if that fails."""
         return Node(None, position)
 
 

@@ -124,7 +124,7 @@ class Rootfs:
 
     @property
     def by_table(self) -> tuple[int, ...]:
-        """The layers of which only the table of contents was read, by position."""
+        """The positions of layers whose table of contents only was read."""
         return tuple(number for number, index in enumerate(self._indexes) if index.table is not None)
 
     def __len__(self) -> int:

@@ -38,7 +38,7 @@ Elemental 3 differs from elemental in these rules:
 | a whiteout of a name that was written before | has no effect | hides everything below the name that is read later |
 | a name that leads out of the root | is written inside | ends the archive without an error |
 | a relative link that leads out of the root | is written | is left out |
-| damage after the archive's end mark | is not seen | ends the archive after the layer |
+| damage after the archive's end mark | is not read | ends the archive after the layer |
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class Tree(Paths):
             self.put(table[row], position)
 
     def pass_over(self, entry: LayerEntry, position: int) -> None:
-        """Apply an entry of which containerd makes no file: create its parents, and delete what has its name."""
+        """Apply an entry for which containerd makes no file: create its parents, and delete the entry of its name."""
         directory, _, name = entry.path.rpartition("/")
         if not name:
             return
@@ -233,7 +233,7 @@ class Tree(Paths):
             self.problem("attribute-refused", position, entry.path, message)
 
     def _target(self, entry: LayerEntry) -> Node | str | None:
-        """Return the target of a hard link; a string gives the reason if it cannot be resolved."""
+        """Return the target of a hard link; a string is the reason if it cannot be resolved."""
         if not entry.target or not self._rules.lexical:
             return self.lookup(entry.link)
         # containerd 1.7.29, archive/tar.go: hardlinkRootPath
@@ -333,7 +333,7 @@ def _attributes(node: Node) -> LayerEntry | None:
 
 
 def _inherited_group(parent: Node) -> int:
-    """Return the group that Linux gives a new file, before anybody changes it: a setgid directory's own."""
+    """Return the group of a new file on Linux, before it is changed: that of a setgid directory."""
     entry = parent.entry
     return entry.gid if entry is not None and entry.mode & _SETGID else 0
 

@@ -29,7 +29,7 @@ class Verifier(Protocol):
         ...
 
     def signed_digest(self, signature: bytes, digest: Digest) -> bool:
-        """Return whether the key made `signature` over whatever hashes to `digest`."""
+        """Return whether the key made `signature` over content with the digest `digest`."""
         ...
 
 
@@ -78,7 +78,7 @@ class PublicKey:
         return self._key.signed(signature, message)
 
     def signed_digest(self, signature: bytes, digest: Digest) -> bool:
-        """Return whether this key made `signature` over whatever hashes to `digest`; one of Ed25519 cannot tell."""
+        """Return whether this key made `signature` over content with the digest `digest`; one of Ed25519 cannot tell."""
         return self._key.signed_digest(signature, digest)
 
     def __reduce__(self) -> tuple[object, ...]:

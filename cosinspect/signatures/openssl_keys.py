@@ -62,7 +62,7 @@ class PublicHalf:
         return any(_made(self._key, signature, message, kind()) for kind in self._hashes)
 
     def signed_digest(self, signature: bytes, digest: Digest) -> bool:
-        """Return whether the key made `signature` over whatever hashes to `digest`; one of Ed25519 cannot tell."""
+        """Return whether the key made `signature` over content with the digest `digest`; one of Ed25519 cannot tell."""
         hashed = bytes.fromhex(digest.encoded)
         return any(
             _made(self._key, signature, hashed, Prehashed(kind()))

@@ -2,7 +2,7 @@
 
 A signature counts if one of the policy's signers made it, its claim names exactly this digest, and it has
 every required annotation. One is enough. Statements that are not signatures of the image (provenance, bills
-of materials, test results) do not count, whoever signed them; cosign's `verify` accepts them.
+of materials, test results) do not count, for any signer; cosign's `verify` accepts them.
 """
 
 from __future__ import annotations

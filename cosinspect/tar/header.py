@@ -74,7 +74,7 @@ _FIELD_BOUND = 1 << 21
 _FIELD_BYTES = 100  # of a name or link in a header
 _NUMBERS = frozenset(("uid", "gid", "size", "mtime", "atime", "ctime"))
 _ROOM = {"uid": 1 << 21, "gid": 1 << 21, "size": 1 << 33, "mtime": 1 << 33}  # in octal digits of a header
-_NUMBER_CHARACTERS = 30  # what Go writes for a number or time is never longer
+_NUMBER_CHARACTERS = 30  # Go never writes a longer number or time
 _NAMED_TYPES = frozenset("0346S")
 
 
@@ -93,7 +93,7 @@ def unwritable(
         kind: the type flag.
         name: as the reader returns it.
         mode: as written.
-        device: as written, whatever the type is.
+        device: as written, for every type.
         size: as written, or from a PAX record.
         header_only: whether the type has no content.
     """
@@ -118,7 +118,7 @@ def rewritten_bytes(
 ) -> int:
     """Return the length of the PAX header that Go writes for an entry, with less than 200 bytes too many for its numbers.
 
-    A name or link is a record if it is not ASCII or has more than 100 bytes, wherever it was read: a long name of GNU tar is not
+    A name or link is a record if it is not ASCII or has more than 100 bytes, independent of its source: a long name of GNU tar is not
     in `records` (archive/tar, common.go: allowedFormats).
 
     Args:
@@ -126,7 +126,7 @@ def rewritten_bytes(
         name: as Go's `filepath.Clean` returns it.
         link: as read.
         numbers: the entry's numbers by the keys of their records; one that has no room in the header is a record, too.
-        is_global: whether it is a global header, of which all records are written.
+        is_global: whether it is a global header, whose records are all written.
     """
     own = {
         key: value[:_NUMBER_CHARACTERS] if key in _NUMBERS and not is_global else value

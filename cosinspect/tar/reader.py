@@ -109,7 +109,7 @@ class TarStream(Notes):
         self._padding = -self._left % BLOCK
 
     def following(self) -> Header | None:
-        """Return the next entry, whatever its form is; None after the last one.
+        """Return the next entry in any form; None after the last one.
 
         Raises:
             InvalidLayer: Go's reader cannot read it.

@@ -160,7 +160,7 @@ class CommonHeaders:
         """Return what the sum of all bytes and one must be for a checksum field; -1 if it has another than the usual form."""
         if not _CHECKSUM(field):
             return -1
-        # The sum is taken with blanks in place of the field.
+        # The sum counts the field as blanks.
         expected = int(field[:6], 8) + sum(field) - 8 * 0x20 + 1
         if len(self._sums) < REMEMBERED:
             self._sums[field] = expected

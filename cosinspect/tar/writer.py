@@ -1,8 +1,8 @@
-r"""Headers of a tar archive: POSIX ustar, with PAX records for what ustar has no room for.
+r"""Headers of a tar archive: POSIX ustar, with PAX records for values that do not fit into ustar.
 
-Names are written as bytes, whatever their encoding. A long name that is UTF-8 is a PAX record; one that is not is a long name in
+Names are written as bytes, in any encoding. A long name that is UTF-8 is a PAX record; one that is not is a long name in
 GNU tar's form, because a PAX record must be UTF-8 (IEEE 1003.1, pax). Sparse files are those of GNU's PAX format 1.0, whose map is in
-front of the data. The same entry gives the same bytes.
+front of the data. Equal entries have equal bytes.
 """
 
 from __future__ import annotations

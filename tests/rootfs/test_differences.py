@@ -2,7 +2,7 @@
 
 import pytest
 
-from cosinspect.rootfs.differences import compare, compare_semantics
+from cosinspect.rootfs.differences import _look, compare, compare_semantics
 from cosinspect.rootfs.rootfs import Rootfs
 from cosinspect.rootfs.semantics import Semantics
 from cosinspect.testing import Device, Directory, Fifo, File, Hardlink, Opaque, Symlink, Whiteout, tar_bytes
@@ -89,3 +89,14 @@ def test_presence_and_type_are_told():
 def test_each_aspect_of_each_kind_of_entry_is_told(left, right, aspects):
     expected = [("/a", aspects)] if aspects else []
     assert expected == [(each.path, each.aspects) for each in compare(tree({"a": left}), tree({"a": right}))]
+
+
+@pytest.mark.parametrize("other", [File("x", mode=0o600), File("x", uid=1), File("x", gid=1), File("y")])
+def test_the_search_for_the_first_layer_compares_every_attribute(other):
+    def look(entry):
+        return _look(tree({"a": entry}).trace("/a").entry.node)
+
+    assert look(File("x")) == look(File("x"))
+    assert (look(File("x")) == look(other)) is (
+        other == File("y")
+    )  # contents are compared by their place in a layer

@@ -31,7 +31,7 @@ class Access:
         authorization: an `Authorization` header, such as `Bearer ...`, which replaces every other.
         registries: prefixes, mirrors and what is blocked.
         certificates: directories in which each registry may have one with certificates.
-        certificate_directory: of certificates for the registry, whatever its name.
+        certificate_directory: of certificates for every registry.
         private_addresses: whether a registry on a public address may name token servers and storage on addresses of this
             machine or its network.
     """

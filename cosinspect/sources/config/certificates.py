@@ -28,7 +28,7 @@ def find_certificates(host: str, directories: Iterable[Path]) -> Path | None:
 
 
 def tls_context(directory: Path | None, *, verify: bool = True, client: bool = True) -> ssl.SSLContext | None:
-    """Return what TLS is to be spoken with, None for the usual.
+    """Return the TLS context for a registry, None for the default.
 
     Args:
         directory: of certificates.

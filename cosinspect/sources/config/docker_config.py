@@ -4,13 +4,13 @@ Follows containers-auth.json(5) for which entry counts, docker/cli (cli/config/c
 helpers' protocol; oras finds the file and runs the helpers. A file or helper that cannot be used is not an error here: most
 images can be pulled by anybody. What was wrong is said if access is denied later.
 
-| in one file, the first of these that gives something | found under |
+| in one file, the first of these with a value | found under |
 |---|---|
 | `credHelpers` | the host: `docker-credential-NAME get` |
 | `auths` | `host/ns/repo`, `host/ns`, `host`; Docker Hub's host by any of its names; `https://host/v1/` as old clients wrote it |
 | `credsStore` | the host; podman knows none |
 
-Of several files (`access.auth_files` has their order) the first that gives something counts.
+Of several files (`access.auth_files` has their order) the first with a value counts.
 """
 
 from __future__ import annotations

@@ -121,10 +121,10 @@ class RegistriesConf:
         )
 
     def refuse_short(self, text: str) -> None:
-        """Refuse a name without a registry if the configuration gives it another meaning than Docker Hub.
+        """Refuse a name without a registry if the configuration assigns it another meaning than Docker Hub.
 
         Raises:
-            InvalidReference: the configuration gives it another meaning.
+            InvalidReference: the configuration assigns it another meaning.
         """
         head, slash, _ = text.partition("/")
         if "://" in text or (slash and (any(mark in head for mark in ".:") or head == "localhost")):

@@ -1,6 +1,6 @@
 """The head of an answer within one time-out, however slowly its bytes come.
 
-A socket's time-out begins anew with every byte, so a server that sends one now and then could hold a client for days
+A socket's time-out restarts with every byte, so a server that sends one now and then could hold a client for days
 before its body, which is read under a deadline, even begins. Here the head as a whole has the time of one silence.
 """
 

@@ -76,7 +76,7 @@ class _TLSPool(HTTPSConnectionPool):
 
 
 def _pools(meet: Callable[[str], None] | None) -> dict[str, type[HTTPConnectionPool]]:
-    """Return pools whose connections tell `meet` their addresses."""
+    """Return pools whose connections pass their addresses to `meet`."""
     told = {"meet": staticmethod(meet) if meet is not None else None}
     plain = type("_MetPool", (_Pool,), {"ConnectionCls": type("_Met", (_Connection,), told)})
     secure = type("_MetTLSPool", (_TLSPool,), {"ConnectionCls": type("_MetTLS", (_TLSConnection,), told)})
@@ -89,7 +89,7 @@ class _Adapter(HTTPAdapter):
     def __init__(
         self, tls: ssl.SSLContext | None = None, *, meet: Callable[[str], None] | None = None
     ) -> None:
-        """Speak TLS with `tls`, or as usual; tell `meet` the address of each connection, which it may refuse with an OSError."""
+        """Use the TLS context `tls`, or the default; pass the address of each connection to `meet`, which may refuse it with an OSError."""
         self._tls = tls
         self._pools = _pools(meet)
         super().__init__(pool_connections=POOLED_CONNECTIONS, pool_maxsize=POOLED_CONNECTIONS, max_retries=0)

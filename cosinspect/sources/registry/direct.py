@@ -40,7 +40,7 @@ _ORIGIN = re.compile(r"https?://[^/?#]+")
 
 
 class DirectTransport:
-    """Carries usual requests itself, and gives every other to another transport.
+    """Sends usual requests itself, and passes every other request to another transport.
 
     Args:
         destination: what it connects to.
@@ -134,7 +134,7 @@ class _DirectAnswer:
         self._connection = connection
 
     def read(self, size: int) -> bytes:
-        # Python before 3.12.2 does not count what read1 returns, and waits for more behind the end.
+        # Python before 3.12.2 does not count what read1 returns, and waits for more after the end.
         wanted = size if self._left is None else min(size, self._left)
         try:
             data = self._response.read1(wanted) if wanted else b""

@@ -1,4 +1,4 @@
-"""The places of an image in a registry: its own, its mirrors, and other locations that registries.conf gives it."""
+"""The places of an image in a registry: its own, its mirrors, and other locations from registries.conf."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image that several places may have: each is asked in turn, and the first that has it gives all of it."""
+"""An image that several places may have: each is asked in turn, and the first that has it serves all of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Candidate:
 
     Attributes:
         name: for messages.
-        open: gives the source there; nothing is asked yet.
+        open: returns the source there, without a request.
         after_silence: asked only if the place before it did not answer at all: plain HTTP, where TLS was tried first.
         after_plain: asked only if the place before it refused plain HTTP: TLS, where plain HTTP was tried first.
     """
@@ -45,7 +45,7 @@ class MirroredSource:
         """Ask one place after the other for the manifest.
 
         Raises:
-            SourceError: no place has it; the error is the last one's, which is the image's own registry, with what the others said.
+            SourceError: no place has it; the error is that of the image's own registry, with the errors of the others.
             CosinspectError: what a place sends is not what it must be.
         """
         with self._lock:

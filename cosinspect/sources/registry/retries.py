@@ -21,7 +21,7 @@ class Timeouts:
     """How long one request may take, in seconds.
 
     Attributes:
-        connect: until a connection stands.
+        connect: until a connection is established.
         read: until an answer's head is complete, and then the maximum time without a byte.
         total: waiting for one document or blob, from the first request to its last byte, retries included.
     """
@@ -76,7 +76,7 @@ class Attempts:
             )
 
     def renew(self) -> None:
-        """Begin to count attempts anew: the last one brought enough to be worth another."""
+        """Restart the count of attempts: the last one received enough to justify another."""
         self._made = 1
 
     def pause(self, failure: SourceError, retry_after: float | None = None) -> None:

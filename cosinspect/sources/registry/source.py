@@ -67,7 +67,7 @@ class RegistrySource:
         access: how the registry is reached and as whom; by default with the credentials of Docker's configuration.
         deadline: by when everything must be done; by default `limits.seconds` from now.
         transport: makes what carries the requests.
-        sleep: waits for so many seconds.
+        sleep: waits for a number of seconds.
         clock: returns seconds since any fixed time.
 
     Raises:
@@ -139,7 +139,7 @@ class RegistrySource:
         )
 
     def resolve(self) -> Descriptor:
-        """Ask for the manifest or index that the reference names; further calls give the same answer.
+        """Ask for the manifest or index that the reference names; further calls return the same answer.
 
         Raises:
             NotFound, AccessDenied, TooManyRequests, RegistryError: the registry answers with an error.
@@ -432,7 +432,7 @@ class _BlobStream:
         if response.status == 206:
             self._check_range(response.headers.get("Content-Range", ""))
             return
-        # A server that answers from the beginning, whatever was requested, is right too (RFC 9110, 14.2).
+        # A server may answer from the beginning for every range (RFC 9110, 14.2).
         self._skip = position
         if response.encoding and response.length != size:
             # Storage often states gzip for an unchanged blob; then the size is right, and the digest decides.

@@ -88,8 +88,8 @@ class Destination:
 
     Attributes:
         registry: the only host that is shown the client's certificate.
-        guard: is told the address of each connection that is made without a proxy.
-        tls: what TLS is spoken with to the registry, None for the usual.
+        guard: is called with the address of each connection that is made without a proxy.
+        tls: the TLS context for the registry, None for the default.
         tls_elsewhere: the same for token servers and storage.
         timeouts: for messages.
     """
