@@ -80,7 +80,6 @@ EXIT_STATUSES: tuple[tuple[type[BaseException], ExitStatus], ...] = (
     (NotInImage, ExitStatus.NO),
     (CosinspectError, ExitStatus.UNDECIDED),
     (BrokenPipeError, ExitStatus.READER_GONE),
-    (SystemExit, ExitStatus.READER_GONE),  # rich's way to say that nobody reads
     (Exception, ExitStatus.UNDECIDED),
 )
 """The exit status for each error; the first matching class counts."""
@@ -110,7 +109,7 @@ def main(
         try:
             status = _run(list(sys.argv[1:] if argv is None else argv), out, err, question)
             out.flush()
-        except (Exception, KeyboardInterrupt, SystemExit) as fault:  # noqa: BLE001 - a traceback is no message
+        except (Exception, KeyboardInterrupt) as fault:  # noqa: BLE001 - a traceback is no message
             return _failed(fault, err)
         return status
 
@@ -348,7 +347,7 @@ def _terminal(arguments: argparse.Namespace, out: TextIO, err: TextIO) -> Termin
 
 def _told(fault: BaseException) -> str:
     """Return the line for the error that ended a command, "" if nobody can read it."""
-    if isinstance(fault, (BrokenPipeError, SystemExit)):
+    if isinstance(fault, BrokenPipeError):
         return ""
     if isinstance(fault, KeyboardInterrupt):
         done = f": {printable(str(fault))}" if fault.args else ""

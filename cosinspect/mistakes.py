@@ -12,6 +12,7 @@ import enum
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import msgspec
@@ -20,7 +21,7 @@ from attrs import define, field
 from cosinspect.errors import InvalidConfiguration, InvalidPolicy, InvalidProfile
 from cosinspect.wire_types import ready
 
-__all__ = ["Key", "Mistakes", "Parser"]
+__all__ = ["Key", "Mistakes", "Parser", "read_document"]
 
 Key = tuple[str | int, ...]
 """The position of a value: `("files", 0, "mode")`."""
@@ -34,6 +35,35 @@ _HEADER = re.compile(r"\s*(\[\[?)\s*([\w.-]+)\s*\]\]?")
 _KEY = re.compile(r"\s*\"?([\w.-]+)\"?\s*=")
 MOST = 20
 """The maximum number of reported mistakes."""
+
+
+MOST_BYTES = 1024 * 1024
+"""The maximum size of a document."""
+
+
+def read_document(path: Path, what: str, kind: type[InvalidProfile]) -> str:
+    """Read the text of a document that a person wrote.
+
+    Args:
+        path: of the file.
+        what: the document in words, such as `profile`.
+        kind: the class of the error.
+
+    Raises:
+        InvalidProfile: as `kind`: the file cannot be read, is too large, or is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
+        reason = fault.strerror if isinstance(fault, OSError) else None
+        raise kind(f"the {what} cannot be read: {reason or fault}", where=str(path)) from fault
+    if len(raw) > MOST_BYTES:
+        raise kind(f"expected at most {MOST_BYTES} bytes", where=str(path))
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as fault:
+        raise kind(f"the {what} is not UTF-8", where=str(path)) from fault
 
 
 @define

@@ -32,6 +32,18 @@ settings.register_profile(
 settings.load_profile("suite")
 
 SKIPS_ALLOWED = not os.environ.get("CI")
+MOST_EXAMPLES = 200
+"""Examples of one property in CI: they are the same ones each time, so that more of them find what they found before."""
+
+
+def pytest_collection_modifyitems(items):
+    """Bound the examples in CI, unless more of them are asked for; other runs try new examples each time, and all of them."""
+    if SKIPS_ALLOWED or os.environ.get("COSINSPECT_TEST_SCALE", "1") != "1":
+        return
+    for item in items:
+        asked = getattr(getattr(item, "function", None), "_hypothesis_internal_use_settings", None)
+        if asked is not None and asked.max_examples > MOST_EXAMPLES:
+            item.function._hypothesis_internal_use_settings = settings(asked, max_examples=MOST_EXAMPLES)
 
 
 def pytest_terminal_summary(terminalreporter):

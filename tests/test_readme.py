@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from cosinspect.profiles import load_profile
 from cosinspect.report.report import Capability
 from cosinspect.testing import Fault, File
 from cosinspect.testing.derivative import derivative
+from cosinspect.version import PROJECT
 from generated import counts, excerpt, settled
 from test_architecture import own_imports, room_of
 
@@ -61,6 +63,38 @@ def test_it_is_short_and_its_links_lead_somewhere():
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text()
     assert all(f"({page.name})" in index for page in (ROOT / "docs").glob("*.md") if page.name != "README.md")
+
+
+def test_ten_commands_lead_from_nothing_to_a_mended_image(tmp_path, monkeypatch):
+    (block,) = blocks(README, "ten", "sh")
+    commands = [shlex.split(line, comments=True) for line in block.splitlines()]
+    assert 10 == len(commands)
+    # The second installs the checkout, as the command below `start` does.
+    assert ["git", "python3", "export", *["cosinspect"] * 7] == [words[0] for words in commands]
+    assert PROJECT in block
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COSINSPECT_CACHE", "off")
+    found = []
+    for words in commands[3:]:
+        out, err = io.StringIO(), io.StringIO()
+        found.append((main(words[1:], stdout=out, stderr=err), out.getvalue()))
+        assert "" == err.getvalue()
+
+    assert [0, 1, 0, 0, 0, 0, 1] == [status for status, _ in found]
+    for text, (_, shown) in zip(
+        (
+            "OCI layout",
+            "FAIL",
+            "was deleted",
+            "layer 4",
+            "OCI layout",
+            "PASS",
+            "/boot/vmlinuz-6.1.0-50-amd64",
+        ),
+        found,
+        strict=True,
+    ):
+        assert text in shown
 
 
 # The session of the README shows the second.

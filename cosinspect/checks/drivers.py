@@ -173,6 +173,13 @@ def initrd_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
                 )
                 yield remedies.with_cure(context, finding, boot_remedies.needs_drivers(name))
                 continue
+            if not drivers.has_modprobe and drivers.early is not None and name not in drivers.early:
+                bad = True
+                yield about(
+                    context,
+                    path,
+                    f"expected modprobe in the initrd, with which the kernel loads {name}, it is not there: {effect}",
+                )
             if drivers.is_unlisted(name):
                 bad = True
                 yield about(

@@ -58,6 +58,7 @@ _DRACUT_LIBRARY = (
     tuple(f"{top}/dracut-lib.sh" for top in _LIB),
     "the hook of the toolkit finds no kernel argument and does nothing, and the boot hangs",
 )
+_NAMES = frozenset(name for name, _, _ in _FILES)
 _HOOK = re.compile(r"dracut/hooks/([^/]+)/")
 _UNITS = {
     "initrd-switch-root.service": "nothing switches to the root, and the boot hangs",
@@ -112,6 +113,13 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
                 yield about(
                     context, path, f"expected the unit {name} in the initrd, {place.reason}: {effect}"
                 )
+                continue
+            for program, reason in _not_run(initrd, units, name):
+                bad = True
+                what = f"expected /{program} in the initrd, which {name} runs, {reason}"
+                yield about(
+                    context, path, f"{what}: the unit fails, and the boot ends in the emergency shell"
+                )
         for need in units.started_by("initrd.target"):
             if need.required and need.by and need.name not in _UNITS and not need.placement.is_there:
                 bad = True
@@ -144,10 +152,21 @@ def _stages_not_run(context: CheckContext, initrd: Initrd, units: UnitTree) -> I
         elif service not in started:
             yield stage, f"nothing that initrd.target starts asks for {service}"
         else:
-            for command in exec_commands(units.unit(service)):
-                program = command.path.lstrip("/")
-                if program and (reason := _reason(initrd, (program,), is_read=False, is_program=True)):
-                    yield stage, f"/{program}, which {service} runs: {reason}"
+            for program, reason in _not_run(initrd, units, service, may_fail=True):
+                yield stage, f"/{program}, which {service} runs: {reason}"
+
+
+def _not_run(
+    initrd: Initrd, units: UnitTree, service: str, *, may_fail: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield the programs of a service that are not in the initrd, each with the reason; by default those without which it fails."""
+    for command in exec_commands(units.unit(service)):
+        program = command.path.lstrip("/")
+        places = (program,) if "/" in program else tuple(f"{top}/{program}" for top in _BIN)
+        if program and (may_fail or not command.may_fail):
+            reason = _reason(initrd, places, is_read=False, is_program=True)
+            if reason and program.rpartition("/")[2] not in _NAMES:
+                yield program, reason
 
 
 def _sources_library(context: CheckContext, initrd: Initrd) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+from pathlib import Path
 
 from cosinspect.commands.check import check_image
 from cosinspect.commands.command import Terminal, WrongUse
@@ -11,7 +12,7 @@ from cosinspect.commands.options import add_bounds, add_presentation, add_verifi
 from cosinspect.commands.report_options import add_report
 from cosinspect.commands.signatures import without_signatures
 from cosinspect.report.display import wrap
-from cosinspect.testing import Registry
+from cosinspect.testing import BuiltImage, Registry
 from cosinspect.testing.derivative import BREAKAGES, DEGRADATIONS, derivative
 
 __all__ = ["configure", "run"]
@@ -26,6 +27,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--broken", metavar="KIND", help="break the image in this way; --list prints all")
     parser.add_argument(
         "--list", action="store_true", help="list the ways to break the image, with the check that finds each"
+    )
+    parser.add_argument(
+        "--save",
+        metavar="DIR",
+        help="write the image to this new directory, as an OCI layout, and do not inspect it",
     )
     add_report(parser)
     add_verification(parser)
@@ -49,6 +55,8 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             f"--broken: expected one of {len(KINDS)} ways, found {arguments.broken[:60]!r}; {meant}"
         )
     image = derivative(arguments.broken)
+    if arguments.save is not None:
+        return _save(image, Path(arguments.save), terminal)
     with Registry() as registry:
         name = registry.push(image, NAME)
         if not arguments.quiet:
@@ -56,6 +64,25 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> int:
             terminal.err.write(f"built a small derivative{broken}; serving it from {registry.address}\n")
             terminal.err.flush()
         return check_image(name, arguments, terminal)
+
+
+def _save(image: BuiltImage, directory: Path, terminal: Terminal) -> int:
+    """Write the image to a new directory; one that exists is not touched."""
+    try:
+        directory.mkdir()
+        image.write_layout(directory)
+    except FileExistsError as fault:
+        raise WrongUse(f"--save: expected a new directory, {directory} exists; name another one") from fault
+    except OSError as fault:
+        raise WrongUse(
+            f"--save: expected a directory that can be made, {directory} cannot: {fault.strerror}"
+        ) from fault
+    terminal.out.write(
+        f"{directory} is an OCI layout: cosinspect ./{directory}\n"
+        if not directory.is_absolute()
+        else f"{directory} is an OCI layout: cosinspect {directory}\n"
+    )
+    return 0
 
 
 def _list(terminal: Terminal) -> None:

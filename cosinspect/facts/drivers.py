@@ -19,6 +19,7 @@ from cosinspect.formats.boot.module_index import (
 __all__ = ["Drivers", "drivers_of", "loadable_drivers", "needs_by_name"]
 
 _TOPS = ("usr/lib/modules", "lib/modules")
+_EARLY = ("etc/modules-load.d", "usr/lib/modules-load.d", "lib/modules-load.d")
 _COMMANDS = ("usr/sbin/modprobe", "usr/bin/modprobe", "sbin/modprobe", "bin/modprobe")
 
 
@@ -37,6 +38,8 @@ class Drivers:
         fault: why modprobe can read no index, "" if it can.
         unread: whether the index could not be kept for reading.
         aliases: whether udev finds the table with which it loads drivers of devices.
+        has_modprobe: whether the kernel finds the program by which it loads what a mount or a device file asks for.
+        early: the names that systemd-modules-load loads before that, None if a list of them was not kept.
     """
 
     version: str
@@ -49,6 +52,8 @@ class Drivers:
     fault: str
     unread: bool
     aliases: bool
+    has_modprobe: bool
+    early: frozenset[str] | None
 
     def has(self, name: str) -> bool:
         """Return whether a driver is in the initrd or built into the kernel."""
@@ -110,7 +115,28 @@ def drivers_of(
         fault=fault,
         unread=unread,
         aliases=by_text or _holds(initrd, f"{directory}/modules.alias.bin"),
+        has_modprobe=any(_is_program(initrd, command) for command in _COMMANDS),
+        early=_early(initrd),
     )
+
+
+def _is_program(initrd: Initrd, path: str) -> bool:
+    member = initrd.lookup(path)
+    return member is not None and member.type == "file" and bool(member.size)
+
+
+def _early(initrd: Initrd) -> frozenset[str] | None:
+    """Return the names in the lists of modules-load.d(5)."""
+    names: set[str] = set()
+    for directory in _EARLY:
+        for name in initrd.listdir(directory):
+            if name.endswith(".conf"):
+                text = _text(initrd, f"{directory}/{name}")
+                if text is None:
+                    return None
+                lines = (line.strip() for line in text.splitlines())
+                names |= {module_name(line) for line in lines if line and line[0] not in "#;"}
+    return frozenset(names)
 
 
 def loadable_drivers(initrd: Initrd, versions: Collection[str]) -> frozenset[str]:

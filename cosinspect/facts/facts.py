@@ -7,8 +7,10 @@ Only what keeps anything from being decided (a source that fails, bytes that cha
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
@@ -23,7 +25,6 @@ from cosinspect.facts.file_trees import RootFiles
 from cosinspect.facts.generation import Recognised, recognise
 from cosinspect.facts.grub import BootLine, GrubFacts, TextFile
 from cosinspect.facts.luet_databases import LuetDatabaseFile, find_databases
-from cosinspect.facts.packages import PackageDatabase, find_packages
 from cosinspect.facts.unified import UnifiedKernelFile, read_unified_file
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.bootargs import DEFAULT_INITRAMFS, DEFAULT_KERNEL
@@ -32,7 +33,6 @@ from cosinspect.formats.boot.go_program import read_go_modules
 from cosinspect.formats.boot.initrd import Initrd, read_initrd
 from cosinspect.formats.boot.initrd_segments import Stream
 from cosinspect.formats.boot.kernel import HEAD_BYTES, Kernel, describe, read_kernel
-from cosinspect.formats.packages.package import PackageType
 from cosinspect.formats.text.os_release import EnvFile, read_env_file
 from cosinspect.formats.yip.schema import yip
 from cosinspect.globs import component_expression
@@ -42,6 +42,10 @@ from cosinspect.profiles import generation_tables
 from cosinspect.profiles.fingerprints import fingerprints
 from cosinspect.rootfs.rootfs import Entry, Rootfs, Trace
 from cosinspect.rootfs.usage import Usage, measure
+
+if TYPE_CHECKING:
+    from cosinspect.facts.packages import PackageDatabase
+    from cosinspect.formats.packages.package import PackageType
 
 __all__ = [
     "BootLine",
@@ -421,7 +425,11 @@ class Facts(GrubFacts):
         """Return the databases of a kind of packages; with `layers`, their packages name the layers that brought them."""
         found = self._packages.get((kind, layers))
         if found is None:
-            found = self._packages[kind, layers] = find_packages(
+            # Imported at its first use: only rules of policies ask.
+            find: Callable[..., tuple[PackageDatabase, ...]] = import_module(
+                "cosinspect.facts.packages"
+            ).find_packages
+            found = self._packages[kind, layers] = find(
                 self._rootfs, self._config, (kind,), limits=self._limits, parsed=self._parsed, layers=layers
             )
         return found

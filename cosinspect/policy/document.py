@@ -15,13 +15,11 @@ from attrs import field, frozen
 
 from cosinspect.checks.base import Check
 from cosinspect.errors import InvalidPolicy
-from cosinspect.mistakes import Mistakes
+from cosinspect.mistakes import Mistakes, read_document
 from cosinspect.policy.rules import FileRule, LabelRule, PackageRule, PolicyRule, SizeRule, check_of
 from cosinspect.report.report import Capability, Level, Waiver
 
 __all__ = ["Policy", "load_policy", "parse_policy", "read_policy"]
-
-_MAX_BYTES = 1024 * 1024
 
 
 @frozen
@@ -151,15 +149,4 @@ def read_policy(path: str | os.PathLike[str]) -> str:
     Raises:
         InvalidPolicy: the file cannot be read, or is not text.
     """
-    try:
-        with Path(path).open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
-        reason = fault.strerror if isinstance(fault, OSError) else None
-        raise InvalidPolicy(f"the policy cannot be read: {reason or fault}", where=str(path)) from fault
-    if len(raw) > _MAX_BYTES:
-        raise InvalidPolicy(f"expected at most {_MAX_BYTES} bytes", where=str(path))
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as fault:
-        raise InvalidPolicy("the policy is not UTF-8", where=str(path)) from fault
+    return read_document(Path(path), "policy", InvalidPolicy)

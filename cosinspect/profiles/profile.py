@@ -11,7 +11,7 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from cosinspect.errors import InvalidProfile
-from cosinspect.mistakes import Mistakes
+from cosinspect.mistakes import Mistakes, read_document
 from cosinspect.profiles.names import BUILTIN
 from cosinspect.profiles.operations import needs_of
 from cosinspect.profiles.tables import Family, Generation, generation_tables, resource_text
@@ -23,8 +23,6 @@ __all__ = ["Profile", "load_profile", "parse_profile", "read_profile"]
 
 # The choice of `auto` if no generation is recognised.
 _USUAL = "cos"
-
-_MAX_BYTES = 1024 * 1024
 
 
 @frozen
@@ -139,7 +137,7 @@ def read_profile(name: str) -> str | None:
     if name in BUILTIN:
         return None
     if "/" in name or name.endswith(".toml"):
-        return _read(Path(name))
+        return read_document(Path(name), "profile", InvalidProfile)
     raise InvalidProfile(
         f"there is no profile {name[:60]!r}",
         remedy=f"use {', '.join(BUILTIN)}, or the path of a TOML file",
@@ -203,18 +201,3 @@ def _automatic() -> Profile:
     choices = {generation: load_profile(name) for generation, name in named.items()}
     summary = f"The profile that suits the image: {', '.join(dict.fromkeys(named.values()))}, or {_USUAL}."
     return evolve(usual, name="auto", summary=summary, accepts=(), choices={"": usual, **choices})
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-    except (OSError, ValueError) as fault:  # ValueError: a NUL in the path
-        reason = fault.strerror if isinstance(fault, OSError) else None
-        raise InvalidProfile(f"the profile cannot be read: {reason or fault}", where=str(path)) from fault
-    if len(raw) > _MAX_BYTES:
-        raise InvalidProfile(f"expected at most {_MAX_BYTES} bytes", where=str(path))
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as fault:
-        raise InvalidProfile("the profile is not UTF-8", where=str(path)) from fault

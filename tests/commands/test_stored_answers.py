@@ -259,6 +259,7 @@ def test_the_answer_names_every_file_that_was_read(place):
         sys.base_prefix,
         str(Path(cosinspect.__file__).parent),
         str(place / "cache"),
+        os.environ.get("PYTHONPYCACHEPREFIX", sys.prefix),
         "/dev/",
         "/proc/",
         "/etc/",
@@ -275,7 +276,7 @@ def test_the_answer_names_every_file_that_was_read(place):
 
 
 def _is_layer(path):
-    return path.parent.name == "sha256" and path.read_bytes()[:2] == b"\x1f\x8b"
+    return path.parent.name == "sha256" and path.read_bytes().startswith((b"\x1f\x8b", b"\x28\xb5\x2f\xfd"))
 
 
 # -- the program ---------------------------------------------------------------------------------------------------

@@ -36,7 +36,10 @@ def test_a_slow_registry_holds_up_nobody_else_s_image(tmp_path):
         silent = [slow.push(derivative(), f"late/os{number}:v1") for number in range(60)]
         hanging = [slow.push(derivative(), f"org/os{number}:v1") for number in range(4)]
         answers = _all_at_once(server, hanging)
-        server.until(lambda: server.counted("cosinspect_waiting") == len(hanging))
+        # A busy machine may not know the digest of a tag within the second: clients ask again.
+        server.until(
+            lambda: server.counted("cosinspect_waiting") == len(hanging) or not _all_at_once(server, hanging)
+        )
         answers |= _all_at_once(server, silent)
         assert {each["status"]["code"] for each in answers.values()} == {503}
 

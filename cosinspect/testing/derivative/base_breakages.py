@@ -105,6 +105,16 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
         initrd_without("usr/lib/systemd/system/initrd.target.wants/dracut-cmdline.service"),
         "G5",
     ),
+    "initrd-without-kmod": Breakage(
+        "the initrd lacks kmod, with which the kernel loads the loop device",
+        "COS187",
+        initrd_without("usr/bin/kmod"),
+    ),
+    "initrd-without-fstab-generator": Breakage(
+        "the initrd lacks a program that initrd-parse-etc.service runs",
+        "COS180",
+        initrd_without("systemd-sysroot-fstab-check"),
+    ),
     "initrd-without-root-target": Breakage(
         "the initrd lacks the target that starts the stage rootfs",
         "COS025",

@@ -95,10 +95,10 @@ def _target(description: str, *lines: str) -> str:
     return "\n".join(["[Unit]", f"Description={description}", *lines, ""])
 
 
-def _service(command: str, *lines: str) -> str:
-    return "\n".join(
-        ["[Unit]", "DefaultDependencies=no", *lines, "", "[Service]", f"ExecStart={command}", ""]
-    )
+def _service(*commands: str) -> str:
+    starts = (f"ExecStart={command}" for command in commands)
+    kind = ["Type=oneshot"] if len(commands) > 1 else []
+    return "\n".join(["[Unit]", "DefaultDependencies=no", "", "[Service]", *kind, *starts, ""])
 
 
 def root_files(*, runs: File) -> dict[str, Entry]:
@@ -119,8 +119,8 @@ def root_files(*, runs: File) -> dict[str, Entry]:
         "getty@.service": _GETTY.format(where="%I", condition="tty0"),
         "serial-getty@.service": _GETTY.format(where="%I", condition="%I"),
         "autovt@.service": Symlink("getty@.service"),
-        "systemd-udevd.service": _service("/usr/lib/systemd/systemd-udevd", "Description=Device Manager"),
-        "systemd-logind.service": _service("/usr/lib/systemd/systemd-logind", "Description=Logins"),
+        "systemd-udevd.service": _service("/usr/lib/systemd/systemd-udevd"),
+        "systemd-logind.service": _service("/usr/lib/systemd/systemd-logind"),
         "multi-user.target.wants/getty.target": Symlink("../getty.target"),
         "multi-user.target.wants/systemd-logind.service": Symlink("../systemd-logind.service"),
         "sysinit.target.wants/systemd-udevd.service": Symlink("../systemd-udevd.service"),
@@ -159,7 +159,10 @@ def initrd_base(*, runs: File) -> dict[str, InitrdEntry]:
         "sysinit.target": _target("Initialization", "Wants=local-fs.target"),
         "local-fs.target": _target("Local File Systems"),
         **{f"initrd-{name}.target": _target(name) for name in ("root-device", "root-fs", "fs", "usr-fs")},
-        "initrd-parse-etc.service": _service("systemctl --no-block start initrd-cleanup.service"),
+        "initrd-parse-etc.service": _service(
+            "/usr/lib/systemd/systemd-sysroot-fstab-check",
+            "systemctl --no-block start initrd-cleanup.service",
+        ),
         "initrd-cleanup.service": _service("systemctl --no-block isolate initrd-switch-root.target"),
         "initrd-switch-root.target": _target("Switch Root", "Requires=initrd-switch-root.service"),
         "initrd-switch-root.service": _service("systemctl --no-block switch-root /sysroot"),
@@ -176,6 +179,7 @@ def initrd_base(*, runs: File) -> dict[str, InitrdEntry]:
     return {
         **{f"{_UNITS}/{name}": entry for name, entry in units.items()},
         "usr/lib/systemd/systemd-udevd": runs,
+        "usr/lib/systemd/systemd-sysroot-fstab-check": runs,
         **{f"usr/bin/dracut-{stage}": runs for stage in _STAGES},
         "usr/lib/udev/rules.d/60-persistent-storage.rules": _RULES["60-persistent-storage.rules"],
         "usr/lib/udev/rules.d/99-systemd.rules": _RULES["99-systemd.rules"],
