@@ -79,3 +79,9 @@ def test_no_glob_takes_long():
     assert not re.fullmatch(path_expression("*a" * 12 + "b"), "a" * 4000)
     assert len(alternatives("{a,b}" * 30)) == 1
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("name", ["]", "!", "a", "b"])
+@pytest.mark.parametrize("pattern", ["[!]]", "[]]", "[!]a]", "[]!]", "[!!]"])
+def test_a_bracket_first_in_a_set_is_a_member_as_in_fnmatch(pattern, name):
+    assert fnmatch.fnmatchcase(name, pattern) == name_matches(name, pattern)

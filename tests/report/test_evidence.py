@@ -46,3 +46,8 @@ def test_equal_text_is_equal_evidence():
 def test_evidence_is_added_to():
     first = Finding("wrong", evidence=(STEP,))
     assert evolve(first, evidence=(*first.grounds, "more")).grounds == (STEP, "more")
+
+
+def test_text_about_a_layer_is_not_about_another_whose_number_begins_alike():
+    assert not names_layer("layer 12 removed it", 1)
+    assert names_layer("layer 1 removed it", 1)

@@ -488,3 +488,10 @@ def test_a_result_has_the_tags_of_its_check(tmp_path):
     found = inspect(derivative().write_layout(tmp_path))
 
     assert [item.tags for item in CATALOGUE] == [result.tags for result in found.results]
+
+
+@pytest.mark.parametrize(
+    ("effect", "decides"), [(Effect.FAILS, True), (Effect.BROKEN, True), (Effect.WARNING, False)]
+)
+def test_a_need_decides_unless_it_only_warns(effect, decides):
+    assert decides is need("COS000", effect=effect).decides
