@@ -33,12 +33,12 @@ GOOD = {
     "payload": ("elemental3-payload", {"install.sh": "#!/bin/sh\n", "rke2.linux-amd64.tar.gz": "x"}),
 }
 BAD = {
-    "the ISO is none": ({"iso/a-default-iso.iso": "<html>not found</html>"}, "its mark is not there"),
+    "the ISO is none": ({"iso/a-default-iso.iso": "<html>not found</html>"}, "its signature is missing"),
     "the ISO is empty": ({"iso/a-default-iso.iso": ""}, "found an empty file"),
     "the ISO is a directory": ({"iso/a-default-iso.iso/x": ISO}, "found a dir"),
     "the link to the ISO leads nowhere": (
         {"iso/a-default-iso.iso": Symlink("/data/a.iso")},
-        "the link leads to nothing",
+        "the link is dangling",
     ),
     "the manifest is no YAML": ({"release_manifest.yaml": "a: [\n"}, "release_manifest.yaml: "),
     "the manifest is a list": ({"release_manifest.yaml": "- a\n"}, "expected a mapping"),

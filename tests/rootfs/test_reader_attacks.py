@@ -237,7 +237,7 @@ def test_a_platform_in_other_words_is_told_and_read():
     with Registry() as registry:
         report = inspect(registry.push(index, "o/o:v1"), platform="linux/arm64")
     (told,) = [result for result in report.failed if result.check == "COS203"]
-    assert "elemental does not find it" in told.findings[0].message
+    assert "which elemental does not find" in told.findings[0].message
 
 
 def test_names_that_no_file_system_stores(tmp_path):
