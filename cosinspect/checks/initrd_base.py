@@ -12,6 +12,7 @@ from cosinspect.checks.initrd import READS, about, opened
 from cosinspect.facts.file_trees import InitrdFiles
 from cosinspect.facts.unit_tree import UnitTree
 from cosinspect.formats.boot.initrd import Initrd
+from cosinspect.formats.shell.script import read_shell_script
 from cosinspect.formats.text.systemd import exec_commands
 from cosinspect.report.report import Finding, Level
 
@@ -105,6 +106,12 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
             if reason:
                 bad = True
                 yield about(context, path, f"expected {name} in the initrd, {reason}: {effect}")
+        if sourced and (lacking := _not_called(initrd)):
+            bad = True
+            effect = "the hook of the toolkit finds no kernel argument and does nothing"
+            yield about(
+                context, path, f"expected {lacking}: {effect}, and the boot ends in the emergency shell"
+            )
         units = UnitTree(InitrdFiles(initrd))
         for name, effect in _UNITS.items():
             place = units.find(name)
@@ -133,6 +140,27 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
             )
         if not bad:
             yield f"{path} has what systemd needs to find the root and switch to it"
+
+
+def _not_called(initrd: Initrd) -> str:
+    """Return what dracut's library lacks to read the kernel's command line, "" if it lacks nothing.
+
+    dracut 056 and later read it with a program (`dracut-getarg`, a link to dracut-util), earlier ones in the shell.
+    """
+    for place in _DRACUT_LIBRARY[1]:
+        member = initrd.lookup(place)
+        body = initrd.bodies.get(member.path, b"") if member is not None else b""
+        if b"dracut-getarg" in body:
+            commands = read_shell_script(body.decode("utf-8", "surrogateescape")).commands
+            if any(call.name == "dracut-getarg" for call in commands):
+                places = tuple(f"{top}/dracut-getarg" for top in _BIN)
+                reason = _reason(initrd, places, is_read=False, is_program=True)
+                return (
+                    f"dracut-getarg in the initrd, which /{member.path} runs, {reason}"
+                    if reason and member
+                    else ""
+                )
+    return ""
 
 
 def _stages_not_run(context: CheckContext, initrd: Initrd, units: UnitTree) -> Iterator[tuple[str, str]]:

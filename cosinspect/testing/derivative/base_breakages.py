@@ -115,6 +115,11 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
         "COS180",
         initrd_without("systemd-sysroot-fstab-check"),
     ),
+    "initrd-without-dracut-util": Breakage(
+        "the initrd lacks the program with which dracut's library reads the command line",
+        "COS180",
+        initrd_without("dracut-util"),
+    ),
     "initrd-without-root-target": Breakage(
         "the initrd lacks the target that starts the stage rootfs",
         "COS025",

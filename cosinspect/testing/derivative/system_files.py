@@ -180,6 +180,8 @@ def initrd_base(*, runs: File) -> dict[str, InitrdEntry]:
         **{f"{_UNITS}/{name}": entry for name, entry in units.items()},
         "usr/lib/systemd/systemd-udevd": runs,
         "usr/lib/systemd/systemd-sysroot-fstab-check": runs,
+        "usr/bin/dracut-util": runs,
+        "usr/bin/dracut-getarg": Symlink("dracut-util"),
         **{f"usr/bin/dracut-{stage}": runs for stage in _STAGES},
         "usr/lib/udev/rules.d/60-persistent-storage.rules": _RULES["60-persistent-storage.rules"],
         "usr/lib/udev/rules.d/99-systemd.rules": _RULES["99-systemd.rules"],

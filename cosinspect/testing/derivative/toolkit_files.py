@@ -470,6 +470,6 @@ ln -s "$2/sysroot.mount" "$2/initrd-root-fs.target.requires/sysroot.mount"
 def dracut_library() -> str:
     """Write as much of dracut's library as the scripts above call."""
     return """\
-getarg() { return 1; }
+getarg() { dracut-getarg "$1"; }
 info() { echo "$@"; }
 """
