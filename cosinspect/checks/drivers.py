@@ -114,6 +114,20 @@ def unindexed(context: CheckContext, path: str, drivers: Drivers) -> Iterator[Fi
             path,
             f"expected /{drivers.directory}/modules.alias.bin in the initrd, with which udev loads drivers, it is missing",
         )
+    elif not drivers.has_rules and _loads_disks(drivers):
+        yield about(
+            context,
+            path,
+            "expected udev's rules 80-drivers.rules in the initrd, by which it loads the drivers of disks, they are missing",
+        )
+
+
+def _loads_disks(drivers: Drivers) -> bool:
+    """Return whether udev has to load the driver of every controller of disks; sd_mod finds no disk without one."""
+    kinds = DISK_DRIVERS.values()
+    names = {name for kind in kinds for name in kind if name != "sd_mod" and drivers.has(name)}
+    ready = (drivers.builtin or frozenset()) | (drivers.early if drivers.early is not None else names)
+    return bool(names) and not names & ready
 
 
 @check(
@@ -193,6 +207,12 @@ def initrd_driver_missing(context: CheckContext) -> Iterator[Finding | str]:
             yield f"{' and '.join(name for name, _ in _WANTED.values())} are in {path} or built into {drivers.version}"
 
 
+def _is_loaded(context: CheckContext, drivers: Drivers, name: str) -> bool:
+    """Return whether a driver is built in, or a module that udev or systemd loads, with what it needs."""
+    early = drivers.has_rules or name in (drivers.builtin or ()) or name in (drivers.early or ())
+    return early and drivers.has(name) and not list(missing_needs(context, drivers, name))
+
+
 _OPTIONS = {"ext4": "CONFIG_EXT4_FS", "loop": "CONFIG_BLK_DEV_LOOP"}
 
 
@@ -213,7 +233,7 @@ def initrd_disk_drivers_missing(context: CheckContext) -> Iterator[Finding | str
     for path, drivers in _opened(context):
         absent: dict[str, tuple[str, ...]] = {}
         for kind, names in DISK_DRIVERS.items():
-            if any(drivers.has(name) and not list(missing_needs(context, drivers, name)) for name in names):
+            if any(_is_loaded(context, drivers, name) for name in names):
                 continue
             if drivers.builtin is None and not any(drivers.has(name) for name in names):
                 raise Undecided(f"it is unknown which drivers {drivers.version} has built in")

@@ -54,6 +54,11 @@ _FILES: tuple[tuple[str, tuple[str, ...], str], ...] = (
         "no device becomes known to systemd, and the wait for the root device never ends",
     ),
 )
+_ROOT_GENERATOR = (
+    "dracut-rootfs-generator",
+    tuple(f"{top}/systemd/system-generators/dracut-rootfs-generator" for top in _LIB),
+    "dracut does not wait for the root device, the image file becomes no device in time, and the boot ends in the emergency shell",
+)
 _DRACUT_LIBRARY = (
     "dracut-lib.sh",
     tuple(f"{top}/dracut-lib.sh" for top in _LIB),
@@ -99,8 +104,12 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
         if not starts_with_systemd(initrd):
             raise NotApplicable(f"the /init of {path} is not systemd")
         bad = False
-        sourced = _sources_library(context, initrd)
-        for name, places, effect in (*_FILES, _DRACUT_LIBRARY) if sourced else _FILES:
+        scripts = _toolkit_scripts(context, initrd)
+        sourced = any(b"dracut-lib.sh" in body for body in scripts)
+        files = [*_FILES, *([_DRACUT_LIBRARY] if sourced else [])]
+        if _queues_the_image(scripts):
+            files.append(_ROOT_GENERATOR)
+        for name, places, effect in files:
             read = name.endswith((".rules", ".sh"))
             reason = _reason(initrd, places, is_read=read, is_program="." not in name and "/" not in name)
             if reason:
@@ -197,14 +206,27 @@ def _not_run(
                 yield program, reason
 
 
-def _sources_library(context: CheckContext, initrd: Initrd) -> bool:
-    """Return whether scripts of the toolkit in an initrd source dracut's library."""
+def _toolkit_scripts(context: CheckContext, initrd: Initrd) -> tuple[bytes, ...]:
+    """Return the bodies of the toolkit's scripts in an initrd."""
     table = context.derivative
-    scripts = (name for group in (table.initrd_scripts if table is not None else ()) for name in group)
-    members = (initrd.lookup(name) for name in scripts)
-    return any(
-        b"dracut-lib.sh" in initrd.bodies.get(member.path, b"") for member in members if member is not None
-    )
+    names = (name for group in (table.initrd_scripts if table is not None else ()) for name in group)
+    members = (initrd.lookup(name) for name in names)
+    return tuple(initrd.bodies.get(member.path, b"") for member in members if member is not None)
+
+
+def _queues_the_image(scripts: tuple[bytes, ...]) -> bool:
+    """Return whether dracut's queue makes the root device and only its own generator waits for that.
+
+    By real boots of G2: without the generator the queue ends at once, before the image file is a device.
+    """
+    calls = [
+        call
+        for body in scripts
+        if b"initqueue" in body
+        for call in read_shell_script(body.decode("utf-8", "surrogateescape")).commands
+    ]
+    names = {call.name.rpartition("/")[2] for call in calls}
+    return "initqueue" in names and "wait_for_dev" not in names
 
 
 def _reason(initrd: Initrd, places: tuple[str, ...], *, is_read: bool, is_program: bool) -> str:

@@ -19,6 +19,7 @@ from cosinspect.formats.boot.module_index import (
 __all__ = ["Drivers", "drivers_of", "loadable_drivers", "needs_by_name"]
 
 _TOPS = ("usr/lib/modules", "lib/modules")
+_RULES = tuple(f"{top}/udev/rules.d/80-drivers.rules" for top in ("etc", "usr/lib", "lib"))
 _EARLY = ("etc/modules-load.d", "usr/lib/modules-load.d", "lib/modules-load.d")
 _COMMANDS = ("usr/sbin/modprobe", "usr/bin/modprobe", "sbin/modprobe", "bin/modprobe")
 
@@ -38,6 +39,7 @@ class Drivers:
         fault: why modprobe can read no index, "" if it can.
         unread: whether the index could not be kept for reading.
         aliases: whether udev finds the table with which it loads drivers of devices.
+        has_rules: whether udev has the rules by which it loads drivers of devices.
         has_modprobe: whether the kernel finds the program by which it loads what a mount or a device file asks for.
         early: the names that systemd-modules-load loads before that, None if a list of them was not kept.
     """
@@ -52,6 +54,7 @@ class Drivers:
     fault: str
     unread: bool
     aliases: bool
+    has_rules: bool
     has_modprobe: bool
     early: frozenset[str] | None
 
@@ -115,6 +118,7 @@ def drivers_of(
         fault=fault,
         unread=unread,
         aliases=by_text or _holds(initrd, f"{directory}/modules.alias.bin"),
+        has_rules=by_text or any(_holds(initrd, path) for path in _RULES),
         has_modprobe=any(_is_program(initrd, command) for command in _COMMANDS),
         early=_early(initrd),
     )

@@ -56,7 +56,6 @@ _INITRD = (
     ("rootfs-service", "G5", ("elemental-setup-rootfs.service",)),
     ("mount-service", "G5", ("elemental-rootfs.service",)),
     ("config", "G5", ("etc/elemental/config.yaml",)),
-    ("mount-program", "G5", ("usr/bin/elemental-mount",)),
     ("passwd", "G2", ("etc/passwd", "etc/group")),
     ("root-fs-target", "G5", ("initrd-root-fs.target",)),
     ("fs-target", "G2", ("initrd-fs.target",)),

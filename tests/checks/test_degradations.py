@@ -182,8 +182,9 @@ def test_a_layer_that_cannot_be_read_leaves_everything_else_undecided(tmp_path):
 
 def test_every_check_of_the_catalogue_can_be_made_to_fail():
     # COS092 is of signatures and COS203 of an index, which are no part of the image; a root directory's mode is nothing to some readers (COS200);
-    # COS275 is of images that hold no system.
-    ids = {item.id for item in CATALOGUE} - {"COS092", "COS175", "COS203", "COS275"}
+    # COS275 is of images that hold no system; those of an upgrade compare two images (test_upgrade.py).
+    ids = {item.id for item in CATALOGUE if not item.id.startswith("COS28")}
+    ids -= {"COS092", "COS175", "COS203", "COS275"}
 
     assert ids == {item.check for item in (*BREAKAGES.values(), *DEGRADATIONS.values())}
 

@@ -79,8 +79,9 @@ def test_every_check_is_for_some_generation(tmp_path):
         applied |= {result.check for result in report.results if result.kind is not Kind.NOT_APPLICABLE}
 
     # Those of signatures and tables of contents look at what a user names or an image sets, and COS203 at an index, whatever its generation.
-    # COS191 looks at an fstab, which no good image of bootc has; COS275 is of images that hold no system.
-    assert {item.id for item in CATALOGUE} - {
+    # COS191 looks at an fstab, which no good image of bootc has; COS275 is of images that hold no system;
+    # those of an upgrade compare two images.
+    assert {item.id for item in CATALOGUE if not item.id.startswith("COS28")} - {
         "COS092",
         "COS093",
         "COS111",
@@ -229,7 +230,7 @@ def test_a_unified_kernel_image_in_place_of_a_kernel_is_undecided(tmp_path, gene
     report = of(tmp_path, generation, change)
 
     assert Verdict.OPEN == report.verdict
-    assert "/boot/EFI/Linux/os.efi carries one" in result_of(report, "COS010").reason
+    assert "/boot/EFI/Linux/os.efi has one" in result_of(report, "COS010").reason
 
 
 def test_a_unified_kernel_image_of_bootc_is_undecided(tmp_path):

@@ -46,7 +46,7 @@ def test_elemental_passes_over_an_absolute_link_and_takes_the_kernel_behind_it(t
     found = outcome(report(tmp_path, "G3", linked(f"/{VERSIONED}")), "COS018")
 
     assert Kind.PASS == found.kind
-    assert f"elemental build-iso takes /{VERSIONED} for the kernel" in found.evidence[0]
+    assert f"elemental build-iso uses /{VERSIONED} as the kernel" in found.evidence[0]
 
 
 def test_elemental_takes_a_rescue_kernel_where_the_link_is_absolute(tmp_path):
@@ -109,7 +109,7 @@ def test_luet_makeisos_manifest_names_the_kernel(tmp_path):
     assert Status.NO == report(tmp_path / "a", "G2", elsewhere).capabilities[Capability.ISO].status
     found = report(tmp_path / "b", "G2", elsewhere, named)
     assert Kind.PASS == outcome(found, "COS018").kind
-    assert "takes /boot/bzImage for the kernel" in outcome(found, "COS018").evidence[0]
+    assert "uses /boot/bzImage as the kernel" in outcome(found, "COS018").evidence[0]
 
 
 def test_a_manifest_that_names_what_is_not_there_makes_no_iso(tmp_path):
@@ -124,7 +124,7 @@ def test_a_manifest_that_names_what_is_not_there_makes_no_iso(tmp_path):
 def test_elementals_manifest_makes_elemental_the_one_builder(tmp_path):
     found = report(tmp_path, "G1", manifest="iso: {label: COS_LIVE}")
 
-    assert "elemental build-iso takes /boot/vmlinuz" in outcome(found, "COS018").evidence[0]
+    assert "elemental build-iso uses /boot/vmlinuz" in outcome(found, "COS018").evidence[0]
 
 
 def test_a_manifest_that_is_none_is_refused_before_any_work(tmp_path):

@@ -120,6 +120,16 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
         "COS180",
         initrd_without("dracut-util"),
     ),
+    "initrd-without-root-generator": Breakage(
+        "the initrd lacks dracut's generator that waits for the root device",
+        "COS180",
+        initrd_without("dracut-rootfs-generator"),
+    ),
+    "initrd-without-driver-rules": Breakage(
+        "the initrd lacks the rules by which udev loads drivers",
+        "COS186",
+        initrd_without("80-drivers.rules"),
+    ),
     "initrd-without-root-target": Breakage(
         "the initrd lacks the target that starts the stage rootfs",
         "COS025",

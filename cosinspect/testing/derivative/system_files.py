@@ -53,6 +53,7 @@ _RULES = {
         'SUBSYSTEM!="block", GOTO="end"\nIMPORT{builtin}="blkid"\n'
         'ENV{ID_FS_LABEL_ENC}=="?*", SYMLINK+="disk/by-label/$env{ID_FS_LABEL_ENC}"\nLABEL="end"\n'
     ),
+    "80-drivers.rules": 'ACTION!="remove", ENV{MODALIAS}=="?*", RUN{builtin}+="kmod load $env{MODALIAS}"\n',
     "99-systemd.rules": 'SUBSYSTEM=="tty|block", TAG+="systemd"\n',
 }
 # The stages of dracut, each run by a service of its name.
@@ -183,8 +184,8 @@ def initrd_base(*, runs: File) -> dict[str, InitrdEntry]:
         "usr/bin/dracut-util": runs,
         "usr/bin/dracut-getarg": Symlink("dracut-util"),
         **{f"usr/bin/dracut-{stage}": runs for stage in _STAGES},
-        "usr/lib/udev/rules.d/60-persistent-storage.rules": _RULES["60-persistent-storage.rules"],
-        "usr/lib/udev/rules.d/99-systemd.rules": _RULES["99-systemd.rules"],
+        **{f"usr/lib/udev/rules.d/{name}": text for name, text in _RULES.items()},
+        "usr/lib/systemd/system-generators/dracut-rootfs-generator": runs,
         "usr/lib/initrd-release": 'NAME="cOS"\nID=cos\n',
         "etc/initrd-release": Symlink("../usr/lib/initrd-release"),
         "usr/bin/dash": runs,
