@@ -600,8 +600,14 @@ def pe_sections(place):
 @attack("a luet database of 100 MiB", "bolt pages")
 def bolt(place):
     writer = BoltWriter(page_size=4096)
-    records = [(b"%08d" % at, b'{"Name":"%d"' % at + b"x" * 480) for at in range(190_000)]
-    writer.leaf(3, (b"Package", writer.inline(*records), 1))
+    value = b"x" * 480
+    children = []
+    for at in range(190):
+        first = 10 + at * 130
+        writer.leaf(first, *((b"%03d%05d" % (at, number), value) for number in range(1000)))
+        children.append((b"%03d" % at, first))
+    writer.branch(4, *children)
+    writer.leaf(3, (b"Package", writer.bucket(4), 1))
     writer.metas(root=3, mark=30_000)
     body = writer.file()
     return derivative_with(
@@ -649,6 +655,8 @@ for _format in ("text", "json", "sarif", "html", "junit", "markdown"):
 
 
 PATTERNS_THAT_GO_BACK = """
+name = "patterns"
+
 [[files]]
 id = "SLOW001"
 name = "text-found"
