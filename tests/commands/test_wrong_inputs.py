@@ -59,7 +59,7 @@ ROWS = [
     (["cache", "prune", "--max-size", "big"], USE, ["--max-size: expected a size such as 500M or 2G, found 'big'"]),
     (["completion"], USE, ["found nothing"]),
     (["completion", "tcsh"], USE, ["expected one of bash, zsh, fish, found 'tcsh'"]),
-    (["schema", "reports"], USE, ["expected one of report, scan, found 'reports'; did you mean report?"]),
+    (["schema", "reports"], USE, ["expected one of report, scan, boot, diff, explain, layers, packages, found 'reports'; did you mean report?"]),
     (["deploy"], USE, ["found nothing"]),
     (["deploy", "k8s"], USE, ["expected one of kubernetes, gatekeeper, harbor, systemd, found 'k8s'"]),
     (["deploy", "kubernetes"], USE, ["--images: expected the images that need a verdict, such as"]),

@@ -129,6 +129,7 @@ BASE_BREAKAGES: Mapping[str, Breakage] = {
         "the initrd lacks the rules by which udev loads drivers",
         "COS186",
         initrd_without("80-drivers.rules"),
+        besides=("COS188",),
     ),
     "initrd-without-root-target": Breakage(
         "the initrd lacks the target that starts the stage rootfs",
