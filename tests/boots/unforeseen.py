@@ -180,6 +180,10 @@ _LAYERS = (
     ),
 )
 
+_BECAUSE = {
+    "G5-initrd-no-drivers-rules": "NVMe is built into this kernel, so machines with such a disk boot; COS188 warns of the others",
+}
+
 
 def unforeseen_rows():
     """Give the rows, those of the initrd first: they boot the good derivative's disk."""
@@ -191,6 +195,7 @@ def unforeseen_rows():
             f"the initrd lacks {missing}",
             None,
             initrd=without(*paths),
+            because=_BECAUSE.get(f"{generation}-initrd-no-{name}", ""),
         )
     for name, generation, paths in _ROOT:
         yield Row(
