@@ -72,8 +72,8 @@ _DEFLATE = 8
 _XZ_MEMORY = 256 * 1024 * 1024
 # The messages of libzstd and liblzma for a window or dictionary beyond the bound.
 _TOO_MUCH_MEMORY = ("requires too much memory", "Memory usage limit")
-# What the codecs' messages say if the machine has too little memory (libzstd; zlib: Z_MEM_ERROR).
-_OUT_OF_MEMORY = ("not enough memory", "Error -4 ")
+# What the codecs' messages say if the machine has too little memory (libzstd; zlib: Z_MEM_ERROR, where ISA-L's -4 is a wrong header).
+_OUT_OF_MEMORY = ("not enough memory", "Error -4 while ")
 # The exceptions of the codecs for invalid input; a FormatError is a ValueError too and passes unchanged.
 _CODEC_ERRORS = (
     IsalError,

@@ -168,10 +168,15 @@ def test_of_two_layers_the_upper_database_counts(tmp_path):
 def test_a_database_lists_what_luet_wrote(tmp_path, name):
     (found,) = find(tmp_path, {DEFAULT: database(name.removesuffix(".db"))})
 
-    listed = found.to_dict()
-    expected = [{**package, "files": package["files"] or []} for package in EXPECTED[name]["installed"]]
-    assert expected == listed["packages"]
-    assert (f"/{DEFAULT}", 0) == (listed["path"], listed["layer"])
+    expected = [
+        (package["category"], package["name"], package["version"], tuple(package["files"] or ()))
+        for package in EXPECTED[name]["installed"]
+    ]
+    assert found.database is not None
+    assert expected == [
+        (each.category, each.name, each.version, tuple(each.files)) for each in found.database.packages
+    ]
+    assert (f"/{DEFAULT}", 0) == (found.path, found.layer)
 
 
 @pytest.mark.parametrize("name", [name for name, item in EXPECTED.items() if "reader_error" in item])
@@ -181,8 +186,6 @@ def test_a_damaged_database_is_told_and_lists_nothing(tmp_path, name):
     assert found.database is None
     (problem,) = found.problems
     assert problem.startswith(tuple(f"unreadable: {kind}: " for kind in EXPECTED[name]["reader_error"]))
-    assert [] == found.to_dict()["packages"]
-    assert [problem] == found.to_dict()["problems"]
 
 
 def test_what_is_mended_by_the_older_copy_is_read_and_told(tmp_path):
