@@ -113,6 +113,7 @@ class Agreement:
             if (
                 marker.is_directory
                 or marker.name
+                or marker.link  # a reader with guards leaves out a link that leaves the root
                 or node is None
                 or (directory.entry is None and "/" in marker.path)  # not even made if nothing is left in it
                 or marker.path.count("/") > _DEEP
@@ -154,7 +155,7 @@ def _has_several_names(top: Node) -> bool:
 def meets_guards(indexes: Iterable[LayerIndex]) -> bool:
     """Return whether a reader with guards leaves something out of the layers, or ends at it (`cosinspect.rootfs.guarded`)."""
     for index in indexes:
-        if any(leaves_root(marker.path) for marker in in_time(index.whiteouts)):
+        if any(marker.link or leaves_root(marker.path) for marker in in_time(index.whiteouts)):
             return True
         table = table_of(index.entries)
         # A path in its normal form leaves the root by a backslash or a drive only.
