@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import signal
@@ -80,6 +81,20 @@ def listen(path: str, environment: Mapping[str, str]) -> None:
         raise InvalidConfiguration("the server could not start", where=settings.address)
 
 
+def _refusal(address: str, cause: BaseException | None) -> str:
+    """Return why an address cannot be used, and what to do."""
+    number = cause.errno if isinstance(cause, OSError) else None
+    reasons = {
+        errno.EADDRINUSE: "another program listens there; end it (ss -ltnp lists them)",
+        errno.EADDRNOTAVAIL: "this machine has no such address; use one of its own (ip address lists them)",
+        errno.EACCES: "this user may not use the port; use one from 1024 on",
+    }
+    reason = reasons.get(
+        number or 0, f"{cause or 'the operating system refuses it'}; use one that it accepts"
+    )
+    return f"{address}: expected an address to listen at, {reason}, or set another listen.address"
+
+
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
     """Handle signals, so that none ends the process before or after the event loop handles them.
@@ -108,10 +123,14 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: Any = None) -> None:
         settings = self._service.protocols.settings.configuration.listen
+        log = logging.getLogger("uvicorn.error")
+        log.disabled = True  # it prints the operating system's words, and the error below says more
         try:
             await super().startup(sockets)
-        except SystemExit as fault:  # uvicorn's reaction to an address that is in use
-            raise OSError(f"{settings.address} cannot be listened at") from fault
+        except SystemExit as fault:  # uvicorn's reaction to an address that cannot be used
+            raise OSError(_refusal(settings.address, fault.__context__)) from fault
+        finally:
+            log.disabled = False
         if not self.started:
             return
         for server in self.servers:

@@ -423,7 +423,10 @@ def _serve(directory, *arguments):
         ("[listen]\nplain_http = true\n[[rules]]\npolicies = ['none.toml']", "line 4, rules[0].policies"),
         ("[[rules]]", "expected either certificate and key, or plain_http"),
         ("[listen]\ncertificate = 'a.toml'\nkey = 'a.toml'\n[[rules]]", "must be PEM"),
-        ("[listen]\nplain_http = true\naddress = '192.0.2.1:1'\n[[rules]]", "cannot be listened at"),
+        (
+            "[listen]\nplain_http = true\naddress = '192.0.2.1:1'\n[[rules]]",
+            "this machine has no such address",
+        ),
         ("[listen", "expected TOML"),
     ],
 )
@@ -432,10 +435,20 @@ def test_a_configuration_with_mistakes_is_one_line(tmp_path, text, told):
 
     done = _serve(tmp_path, "--config", "a.toml")
 
-    assert done.returncode == (3 if "listened" in told else 2), done.stderr
+    assert done.returncode == (3 if "address" in told else 2), done.stderr
     assert told in done.stderr
-    # Where the address cannot be had, a line of the log says why.
-    assert done.stderr.count("\n") == (2 if "listened" in told else 1)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_port_in_use_is_one_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        address = f"127.0.0.1:{busy.getsockname()[1]}"
+        (tmp_path / "a.toml").write_text(f"[listen]\nplain_http = true\naddress = '{address}'\n{RULES}")
+        done = _serve(tmp_path, "--config", "a.toml")
+
+    assert done.returncode == 3
+    assert f"{address}: expected an address to listen at, another program listens there" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_configuration_can_be_checked(tmp_path):
