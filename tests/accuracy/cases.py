@@ -70,6 +70,9 @@ BOTH = BOOT | INSTALL
 
 # Of a kind of breakage that is none in another generation, or another one there, and why.
 ELSEWHERE = {
+    ("initrd-without-root-generator", "G0"): "no script of it queues the image file",
+    ("initrd-without-root-generator", "G4"): "no script of it queues the image file",
+    ("initrd-without-root-generator", "G5"): "elemental mount does what scripts did",
     ("initrd-without-links", "G0"): "its hooks are files that dracut sources",
     ("initrd-without-basename", "G0"): "its scripts do not call it",
     ("initrd-without-basename", "G3"): "its scripts do not call it",
