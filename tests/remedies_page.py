@@ -61,7 +61,8 @@ class Row:
 
 def page(rows: Iterable[Row]) -> str:
     """Return the whole page."""
-    return "\n".join([HEAD, *_counts(list(rows)), "", *_hands(list(rows))]) + "\n"
+    known = list(rows)
+    return "\n".join([HEAD, *_counts(known), "", *_hands(known)]) + "\n"
 
 
 def _counts(rows: list[Row]) -> Iterator[str]:
