@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from cosinspect.checks import remedies
 from cosinspect.checks.base import CheckContext, NotApplicable, check
@@ -136,12 +136,13 @@ def initrd_base_missing(context: CheckContext) -> Iterator[Finding | str]:
                 yield about(
                     context, path, f"{what}: the unit fails, and the boot ends in the emergency shell"
                 )
-        for need in units.started_by("initrd.target"):
+        started = units.started_by("initrd.target")
+        for need in started:
             if need.required and need.by and need.name not in _UNITS and not need.placement.is_there:
                 bad = True
                 reason = f"which {need.by} requires, {need.placement.reason}: systemd freezes"
                 yield about(context, path, f"expected the unit {need.name} in the initrd, {reason}")
-        for stage, reason in _stages_not_run(context, initrd, units):
+        for stage, reason in _stages_not_run(context, initrd, units, {need.name for need in started}):
             bad = True
             effect = f"the hooks of the toolkit in {stage} do not run, and the boot hangs"
             yield about(
@@ -159,20 +160,19 @@ def _not_called(initrd: Initrd) -> str:
     for place in _DRACUT_LIBRARY[1]:
         member = initrd.lookup(place)
         body = initrd.bodies.get(member.path, b"") if member is not None else b""
-        if b"dracut-getarg" in body:
-            commands = read_shell_script(body.decode("utf-8", "surrogateescape")).commands
-            if any(call.name == "dracut-getarg" for call in commands):
-                places = tuple(f"{top}/dracut-getarg" for top in _BIN)
-                reason = _reason(initrd, places, is_read=False, is_program=True)
-                return (
-                    f"dracut-getarg in the initrd, which /{member.path} runs, {reason}"
-                    if reason and member
-                    else ""
-                )
+        if member is None or b"dracut-getarg" not in body:  # earlier libraries are not parsed
+            continue
+        calls = read_shell_script(body.decode("utf-8", "surrogateescape")).commands
+        if any(call.name == "dracut-getarg" for call in calls):
+            places = tuple(f"{top}/dracut-getarg" for top in _BIN)
+            reason = _reason(initrd, places, is_read=False, is_program=True)
+            return f"dracut-getarg in the initrd, which /{member.path} runs, {reason}" if reason else ""
     return ""
 
 
-def _stages_not_run(context: CheckContext, initrd: Initrd, units: UnitTree) -> Iterator[tuple[str, str]]:
+def _stages_not_run(
+    context: CheckContext, initrd: Initrd, units: UnitTree, started: Collection[str]
+) -> Iterator[tuple[str, str]]:
     """Yield the stages of dracut that have hooks of the toolkit and do not run, each with the reason.
 
     A service of dracut's name runs the hooks of a stage (dracut.bootup(7)); a machine without its program waits for the root without end.
@@ -180,7 +180,6 @@ def _stages_not_run(context: CheckContext, initrd: Initrd, units: UnitTree) -> I
     table = context.derivative
     hooks = [name for group in (table.initrd_files if table is not None else ()) for name in group]
     stages = {found[1] for name in hooks if initrd.exists(name) and (found := _HOOK.search(name))}
-    started = {need.name for need in units.started_by("initrd.target")} if stages else set()
     for stage in sorted(stages):
         service = f"dracut-{stage}.service"
         place = units.find(service)

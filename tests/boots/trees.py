@@ -33,6 +33,16 @@ def run(*words, **options):
     subprocess.run([str(word) for word in words], check=True, **options)
 
 
+def _prune(top):
+    """Delete what no boot needs."""
+    for pattern in NEEDLESS:
+        for path in top.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
 class Trees:
     """Makes what is booted, in a directory.
 
@@ -64,12 +74,7 @@ class Trees:
                 *LATER.split(),
                 env=environment,
             )
-        for pattern in NEEDLESS:
-            for path in top.glob(pattern):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+        _prune(top)
         (top / "etc/hosts").write_text("127.0.0.1 localhost\n")
         (top / "etc/machine-id").write_text("")
         (top / "made").touch()
@@ -268,12 +273,7 @@ class Trees:
         self._in(
             top, "sh", "-c", "apt-get update && apt-get install -y --no-install-recommends ostree ostree-boot"
         )
-        for pattern in NEEDLESS:
-            for path in top.glob(pattern):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+        _prune(top)
         (top / "usr/bin/elemental").unlink()
         (top / "etc/dracut.conf.d/ostree.conf").write_text('add_dracutmodules+=" ostree "\n')
         (top / "sysroot").mkdir()
